@@ -1,0 +1,29 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both make their own environment first.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV ?= .venv
+PY := $(VENV)/bin/python
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | sort
+
+env: $(VENV)/.ready  ## make the environment from the lock file
+
+$(VENV)/.ready: requirements-dev.lock .ci/make-env
+	@.ci/make-env $(VENV) requirements-dev.lock
+	@touch $@
+
+test: env  ## run the whole test suite
+	$(PY) -m pytest -n 2 --dist loadgroup
+
+lint: env  ## ruff, mypy strict, import contracts
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+lock:  ## renew both lock files (needs uv)
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml --group dev -o requirements-dev.lock
+
+.PHONY: help env test lint lock
