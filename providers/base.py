@@ -237,7 +237,7 @@ class OpenWork:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page to pull. `query` is the provider's own, `number` counts from 1, `seen` helps to end on drifting lists."""
+    """One page to pull. `query` is the provider's own, `number` from 1, `seen` helps to end on drifting lists."""
 
     query: Mapping[str, str] = field(default_factory=dict)
     number: int = 1
