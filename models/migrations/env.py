@@ -1,6 +1,6 @@
 """Alembic's entry: runs on the connection that `Database.migrate` hands over."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
@@ -9,7 +9,7 @@ from sqlalchemy.types import TypeDecorator
 from models.tables import Base
 
 
-def plain_type(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
+def plain_type(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
     """Write our column types as what they are in the database: a migration must not change when our code does."""
     if kind == "type" and isinstance(item, TypeDecorator):
         return f"sa.{item.impl_instance!r}"
