@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from models.segments import Encoding
 from models.states import BatchState, CampaignState, MessageState
 from models.types import Money, UtcDateTime, Word, new_id
 
@@ -166,6 +167,10 @@ class Message(Base):
               sqlite_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')")),
         Index("ix_messages_msisdn", "msisdn"),
     )  # fmt: skip
+
+    @property
+    def encoding_word(self) -> Encoding:
+        return Encoding(self.encoding)
 
     @property
     def ref(self) -> str:
