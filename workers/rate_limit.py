@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from config.accounts import Counts
 from workers import rate_seed
 from workers.rate_clock import MICROSECOND, ServerClock
 from workers.rate_permits import (
@@ -35,7 +36,7 @@ from workers.rate_permits import (
     WaitReason,
     WindowUse,
 )
-from workers.rate_rules import UNIT_NUMBER, Budget, Cost, Pace, Unit, Window, check_costs, plan_pace
+from workers.rate_rules import UNIT_NUMBER, Budget, Cost, Pace, Window, check_costs, plan_pace
 from workers.redis_scripts import CoordinationLost, Edit, Script, read_source
 
 MOST_PERMITS: Final = 1000
@@ -196,7 +197,7 @@ class RateLimiter:
     def _keys(self, key: str) -> list[str]:
         # The braces keep all keys of a budget in one slot of a Redis Cluster.
         base = f"{self._prefix}:limit:{{{key}}}"
-        return [f"{base}:state", *(f"{base}:{unit}" for unit in Unit)]
+        return [f"{base}:state", *(f"{base}:{unit}" for unit in Counts)]
 
     async def _trip(self, script: Script, key: str, args: Sequence[str | int | float]) -> list[Any]:
         """A trip whose answer is ['word', server µs, epoch, …]: tells the clock and the epoch in passing."""
@@ -307,7 +308,7 @@ class RateLimiter:
 
 
 def _window_meant(windows: Sequence[Window], limit: int | None) -> Window | None:
-    of_requests = [window for window in windows if window.counts is Unit.REQUESTS]
+    of_requests = [window for window in windows if window.counts is Counts.REQUESTS]
     of_requests.sort(key=lambda window: (window.limit == limit, window.per))
     return of_requests[-1] if of_requests else None
 
@@ -325,7 +326,7 @@ def _window_args(windows: Sequence[Window], pace: Pace) -> list[tuple[int, ...]]
 
 def _spans(windows: Sequence[Window], pace: Pace) -> list[int]:
     """How far back (µs) the log of each unit must reach; 0: the unit is not counted."""
-    spans = dict.fromkeys(Unit, 0)
+    spans = dict.fromkeys(Counts, 0)
     for window, margin in zip(windows, pace.margins, strict=True):
         span = round((window.per + margin + LOOK_BACK) * MICROSECOND)
         spans[window.counts] = max(spans[window.counts], span)

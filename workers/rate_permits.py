@@ -79,7 +79,7 @@ It must include requests whose intent is committed although nobody knows whether
 
 @dataclass(frozen=True, slots=True)
 class WindowUse:
-    """`used` within the window's length until now, `ahead` reserved for later slots, `foreign` used by somebody else."""
+    """`used` in the window until now, `ahead` reserved for later slots, `foreign` used by somebody else."""
 
     window: Window
     used: int

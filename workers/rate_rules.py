@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+
+from config.accounts import Account, Counts, Limit
 
 SHORTEST_MARGIN = 0.025
 LONGEST_MARGIN = 0.200
@@ -10,15 +11,8 @@ MARGIN_SHARE = 1 / 300
 GRACE_PART = 0.6
 
 
-class Unit(StrEnum):
-    """What a window counts. The order is that of the scripts' units 1, 2, 3."""
-
-    REQUESTS = "requests"
-    MESSAGES = "messages"
-    SEGMENTS = "segments"
-
-
-UNIT_NUMBER = {unit: number for number, unit in enumerate(Unit, start=1)}
+# The scripts' units are 1, 2, 3, in this order.
+UNIT_NUMBER = {unit: number for number, unit in enumerate(Counts, start=1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +21,7 @@ class Window:
 
     limit: int
     per: float
-    counts: Unit = Unit.REQUESTS
+    counts: Counts = Counts.REQUESTS
     margin: float | None = None
 
     def __post_init__(self) -> None:
@@ -53,13 +47,13 @@ class Cost:
     def as_tuple(self) -> tuple[int, int, int]:
         return self.requests, self.messages, self.segments
 
-    def of(self, unit: Unit) -> int:
+    def of(self, unit: Counts) -> int:
         return self.as_tuple()[UNIT_NUMBER[unit] - 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The windows that some requests of one account share: "submit", or "all" where polls count as well.
+    """The windows that some requests of one account share: "submit" (polls too, where the provider shares them).
 
     Without windows nothing is paced, but a block is still obeyed.
     """
@@ -73,7 +67,23 @@ class Budget:
         return f"{self.account}:{self.name}"
 
 
-class CostTooLarge(ValueError):  # noqa: N818 - named like the other errors
+def submit_budget(account: Account) -> Budget:
+    """What submitting on this account shares."""
+    return Budget(account.name, _windows(account.limits))
+
+
+def poll_budget(account: Account) -> Budget:
+    """What polls and look-ups share: the same as submitting, unless the account has limits of their own for them."""
+    if account.poll_limits is None:
+        return submit_budget(account)
+    return Budget(account.name, _windows(account.poll_limits), name="poll")
+
+
+def _windows(limits: Sequence[Limit]) -> tuple[Window, ...]:
+    return tuple(Window(limit.limit, limit.per, limit.counts) for limit in limits)
+
+
+class CostTooLarge(ValueError):
     """One permit alone is more than a window ever allows: the caller must make smaller chunks."""
 
     def __init__(self, cost: Cost, window: Window) -> None:

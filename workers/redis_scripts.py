@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, RedisError
 Edit = Callable[[str], str]
 
 
-class CoordinationLost(Exception):  # noqa: N818 - says what happened, as the other errors of this project do
+class CoordinationLost(Exception):
     """Redis did not answer, so nobody knows what the other workers do: whatever was asked for is refused."""
 
 
