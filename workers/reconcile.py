@@ -15,11 +15,11 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from models.msisdn import Msisdn, parse_msisdn
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models.moves import Move, apply_moves
-from models.msisdn import Msisdn, parse_msisdn
 from models.queries import insert_new
 from models.states import FINAL, MessageState, may
 from models.tables import DeliveryReport, InboundMessage, InboxPage, Message, Suppression, message_id_of
@@ -272,9 +272,7 @@ def _states(session: Session, ids: set[UUID]) -> dict[UUID, MessageState]:
     return found
 
 
-def _plan(
-    row: DeliveryReport, owner: UUID | None, states: Mapping[UUID, MessageState], now: datetime
-) -> Move | None:
+def _plan(row: DeliveryReport, owner: UUID | None, states: Mapping[UUID, MessageState], now: datetime) -> Move | None:
     """Mark the report applied (or waiting) and say the move that follows, if one does."""
     if owner is None:
         _wait_on(row, now)

@@ -91,10 +91,7 @@ _LINK_MESSAGE = (
     update(_MESSAGES)
     .where(_MESSAGES.c.id == bindparam("b_id"), _MESSAGES.c.attempt_id == bindparam("b_attempt"))
     .values(
-        {
-            name: func.coalesce(_MESSAGES.c[name], bindparam(f"v_{name}", type_=_MESSAGES.c[name].type))
-            for name in _LINK
-        }
+        {name: func.coalesce(_MESSAGES.c[name], bindparam(f"v_{name}", type_=_MESSAGES.c[name].type)) for name in _LINK}
     )
 )
 

@@ -146,7 +146,9 @@ def _by_policy(case: Case) -> Step:
     return Step(case, Decision(MessageState.FAILED, "outcome_unknown", values))
 
 
-def judge(case: Case, sighting: Sighting, linked: frozenset[str], policy: LookUpPolicy, now: datetime, rules: Rules) -> Step:
+def judge(
+    case: Case, sighting: Sighting, linked: frozenset[str], policy: LookUpPolicy, now: datetime, rules: Rules
+) -> Step:
     """From what the provider showed to the next step."""
     match sighting:
         case Found(candidates=candidates):

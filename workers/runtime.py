@@ -28,13 +28,13 @@ from config import names
 from config.accounts import Account
 from config.settings import Settings
 from models.database import Database
+from providers.accounts import open_provider
 from providers.base import Provider
 from providers.http import Carrier, ConnectionSettings, HttpClient
 from providers.wire import NotSent, Reply, Request
+from workers.breaker import CircuitBreaker
 from workers.chunks import Cap, request_cap
 from workers.decide import Rules
-from providers.accounts import open_provider
-from workers.breaker import CircuitBreaker
 from workers.gate import Gate, make_gates, past_costs
 from workers.rate_limit import RateLimiter
 from workers.record import Answered, Recorder, write_answers
