@@ -1,4 +1,4 @@
-"""The one door through which requests of an account leave: breaker and limiter together, and what answers teach them."""
+"""The one door through which an account's requests leave: breaker and limiter, and what answers teach them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from config.accounts import Account, Limit
+from config.accounts import Account
 from models.queries import recent_costs
 from providers.base import Allowance, Misconfigured, OutOfCredit, Provider, ServerTrouble, Signal, Throttle
 from providers.wire import NotSent, WireError
 from workers.breaker import CircuitBreaker, Denied, FailureKind, Probe
 from workers.rate_limit import RateLimiter
 from workers.rate_permits import PastCost, Permit, Verdict
-from workers.rate_rules import Budget, Cost, Unit, Window
+from workers.rate_rules import Budget, Cost, poll_budget, submit_budget
 from workers.redis_scripts import CoordinationLost
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Gate:
             self._bare_throttles = 0
             return named
         self._bare_throttles += 1
-        return min(FIRST_BLOCK * 2 ** (self._bare_throttles - 1), LONGEST_BLOCK)
+        return min(FIRST_BLOCK * 2.0 ** min(self._bare_throttles - 1, 10), LONGEST_BLOCK)
 
     async def _quietly(self, call: object) -> None:
         """Redis may be away when an answer comes: the answer is recorded all the same, the lesson is lost."""
@@ -163,15 +163,11 @@ class Gates:
 
 def make_gates(runtime: Runtime, account: Account, provider: Provider) -> Gates:
     """Polls go through the submit budget where the provider counts them together."""
-    submit = Gate(account.name, Budget(account.name, windows(account.limits)), runtime.limiter, runtime.breaker)
+    submit = Gate(account.name, submit_budget(account), runtime.limiter, runtime.breaker)
     if account.poll_limits is None and provider.shares_poll_budget:
         return Gates(submit, submit)
-    budget = Budget(account.name, windows(account.poll_limits or ()), "poll")
+    budget = Budget(account.name, (), "poll") if account.poll_limits is None else poll_budget(account)
     return Gates(submit, Gate(account.name, budget, runtime.limiter, runtime.breaker))
-
-
-def windows(limits: Sequence[Limit]) -> tuple[Window, ...]:
-    return tuple(Window(limit.limit, limit.per, Unit(str(limit.counts))) for limit in limits)
 
 
 async def past_costs(runtime: Runtime, account: str, budget: str, seconds: float) -> list[PastCost]:

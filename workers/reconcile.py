@@ -15,11 +15,11 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from models.msisdn import Msisdn, parse_msisdn
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models.moves import Move, apply_moves
+from models.msisdn import Msisdn, parse_msisdn
 from models.queries import insert_new
 from models.states import FINAL, MessageState, may
 from models.tables import DeliveryReport, InboundMessage, InboxPage, Message, Suppression, message_id_of

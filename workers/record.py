@@ -127,8 +127,8 @@ class Recorder:
 
     async def close(self) -> None:
         """Write what waits, then end."""
-        while self._waiting:
-            await asyncio.sleep(self._gather)
+        if waiting := [done for _, done in self._waiting]:
+            await asyncio.wait(waiting)
         if self._task:
             self._task.cancel()
 

@@ -260,7 +260,9 @@ async def charged_send(runtime: Runtime, account: AccountRuntime, request: Reque
         reply = await account.client.send(request)
     except (NotSent, OutcomeUnknown) as error:
         await account.poll_gate.failed(error, passed)
-        await runtime.recorder.record(_ended(attempt_id, started, error.status, "failed", error.reason))
+        await runtime.recorder.record(
+            _ended(attempt_id, started, getattr(error, "partial", None), "failed", error.reason)
+        )
         raise
     signal, allowance = account.provider.read_signal(reply)
     await account.poll_gate.learn(signal, allowance, passed)
@@ -307,7 +309,7 @@ async def _replayed(
         reply = await account.client.send(request)
     except (NotSent, OutcomeUnknown) as error:
         await account.gate.failed(error, passed)
-        return Unclear(error.reason), error.status, None
+        return Unclear(error.reason), getattr(error, "partial", None), None
     submission = account.provider.read_submit([case.message], reply)
     await account.gate.learn(submission.signal, submission.allowance, passed)
     outcome = submission.outcomes.get(case.message.id, Unclear("missing in the adapter's reading"))

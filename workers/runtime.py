@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 import uvloop
+from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -105,7 +106,7 @@ class Runtime:
         self._send_task = send_task
         self._opened: dict[str, asyncio.Task[AccountRuntime]] = {}
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="database")
-        self._woken = 0.0
+        self._wake_planned = False
         self.loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ready = threading.Event()
@@ -214,15 +215,22 @@ class Runtime:
 
     def wake_dispatcher(self) -> None:
         """A batch ended: there is room for another. Losing this call costs a second, beat dispatches too."""
-        if time.monotonic() - self._woken < WAKE_SPACING:
-            return
-        self._woken = time.monotonic()
-        self.loop.run_in_executor(self._threads, self._send_quietly, names.DISPATCH, names.CONTROL_QUEUE)
+        if not self._wake_planned:
+            self._wake_planned = True
+            self.loop.call_later(WAKE_SPACING, self._wake)
+
+    def _wake(self) -> None:
+        self._wake_planned = False
+        self.send_later(names.DISPATCH, names.CONTROL_QUEUE)
+
+    def send_later(self, task: str, queue: str, *args: str) -> None:
+        """Send a task from a thread of the pool. It may get lost; every task is also sent by beat or the sweep."""
+        self._sending = self.loop.run_in_executor(self._threads, self._send_quietly, task, queue, *args)
 
     def _send_quietly(self, task: str, queue: str, *args: str) -> None:
         try:
             self._send_task(task, args=args, queue=queue, expires=5, ignore_result=True)
-        except OSError as error:
+        except (OSError, OperationalError) as error:
             log.warning("task_not_sent", task=task, error=type(error).__name__)
 
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from models import leases
@@ -243,7 +243,7 @@ class BatchWork:
             Answered(
                 chunk.attempt_id,
                 round(elapsed * 1000),
-                answer.status,
+                _status(answer),
                 _word(outcomes.values()),
                 _reason(outcomes.values()),
                 submission.request_id,
@@ -367,7 +367,7 @@ def _write_intents(
     state = leases.hold(session, lease)
     if state is not CampaignState.RUNNING:
         return state, frozenset()
-    session.connection().execute(Attempt.__table__.insert(), [{**row, "started_at": now} for _, row in rows])
+    session.connection().execute(insert(Attempt), [{**row, "started_at": now} for _, row in rows])
     moves = [
         Move(
             UUID(message.id),
@@ -382,6 +382,16 @@ def _write_intents(
 
 
 # --- reading outcomes ------------------------------------------------------------------------------------------------
+
+
+def _status(answer: Reply | NotSent | OutcomeUnknown) -> int | None:
+    match answer:
+        case Reply(status=status):
+            return status
+        case OutcomeUnknown(partial=partial):
+            return partial
+        case _:
+            return None
 
 
 def _failed(chunk: Chunk, error: NotSent | OutcomeUnknown) -> Submission:
