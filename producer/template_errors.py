@@ -18,7 +18,7 @@ class RenderError(ValueError):
     """The template makes no text of this row. The message holds no value of the row, so it may be logged."""
 
 
-class MissingVariable(RenderError):  # noqa: N818 (the name is the sentence an operator reads)
+class MissingVariable(RenderError):
     """The row has no value for a variable that the template uses."""
 
     def __init__(self, name: str) -> None:

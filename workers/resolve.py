@@ -369,6 +369,12 @@ def claim(session: Session, account: str, now: datetime, limit: int) -> list[Cas
     return [_case(session, row, now) for row in rows]
 
 
+def due_accounts(session: Session, now: datetime) -> set[str]:
+    """Accounts with unknown messages whose next look is due."""
+    query = select(Message.account).where(Message.state == MessageState.UNKNOWN, Message.not_before <= now).distinct()
+    return set(session.execute(query).scalars())
+
+
 def _case(session: Session, row: Message, now: datetime) -> Case:
     campaign = session.get_one(Campaign, row.campaign_id)
     body = session.execute(select(Attempt.body).where(Attempt.id == row.attempt_id)).scalar_one_or_none()

@@ -60,7 +60,8 @@ class AccountRuntime:
     poll_gate: Gate  # polls and look-ups; the same budget where the provider shares it
     cap: Cap
     rules: Rules
-    in_flight: int = field(default=0)
+    in_flight: int = 0
+    group_due: dict[str, float] = field(default_factory=dict)  # when to poll each provider group again (monotonic)
 
     @property
     def name(self) -> str:
@@ -105,6 +106,7 @@ class Runtime:
         self.stopping = False
         self._send_task = send_task
         self._opened: dict[str, asyncio.Task[AccountRuntime]] = {}
+        self._adapters: dict[str, Provider] = {}
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="database")
         self._wake_planned = False
         self.loop = uvloop.new_event_loop()
@@ -169,6 +171,15 @@ class Runtime:
     async def read(self, step: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.loop.run_in_executor(self._threads, partial(self._in_read, step, *args, **kwargs))
 
+    async def insist(self, step: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A transaction that must happen, for what exists nowhere else: a database that is away is waited for."""
+        while True:
+            try:
+                return await self.write(step, *args, **kwargs)
+            except self.database_errors as error:
+                log.warning("waiting_for_database", error=type(error.orig).__name__)
+                await asyncio.sleep(1.0)
+
     def _in_write(self, step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         with self.database.write() as session:
             return step(session, *args, **kwargs)
@@ -188,6 +199,12 @@ class Runtime:
             account = self.accounts[name]
             self._opened[name] = self.loop.create_task(self._open(account))
         return await asyncio.shield(self._opened[name])
+
+    def adapter(self, name: str) -> Provider | None:
+        """An account's adapter alone, for reading reports; None for an account that is not configured (any more)."""
+        if name not in self._adapters and name in self.accounts:
+            self._adapters[name] = open_provider(self.accounts[name], self.settings.public_url)
+        return self._adapters.get(name)
 
     async def _open(self, account: Account) -> AccountRuntime:
         provider = open_provider(account, self.settings.public_url)
