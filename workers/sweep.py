@@ -166,5 +166,5 @@ def fail_dead_imports(session: Session, now: datetime) -> int:
     return len(dead)
 
 
-def _campaigns(*states: CampaignState) -> Select[tuple[UUID]]:
+def _campaigns(*states: CampaignState) -> Select[UUID]:
     return select(Campaign.id).where(Campaign.state.in_(states))
