@@ -68,7 +68,7 @@ class Guarded:
         try:
             return _check(self._name, self._function(value, *arguments, **environment))
         except (ValueError, ArithmeticError) as error:
-            raise FilterArgumentError(f"{self._name}: {error}", token=None) from error
+            raise FilterArgumentError(f"{self._name} cannot use this value", token=None) from error  # names no value
 
 
 def check_use(used: Filter) -> None:
