@@ -148,7 +148,7 @@ class CsvRows:
         return Row(first, [], RowFault(RowFaultCode.QUOTES, _TEXTS[RowFaultCode.QUOTES]))
 
 
-class _Again(Exception):  # noqa: N818 (a turn in the road, not an error)
+class _Again(Exception):
     """Read on from `CsvRows._line`, after giving out this row."""
 
     def __init__(self, row: Row | None) -> None:
