@@ -14,8 +14,6 @@ from sandbox.registry import provider_classes
 from sandbox.server import Options, serve
 from sandbox.settings import SettingsError
 
-FAST = {"dlr_delay": 0.05, "retry_scale": 0.001, "latency": 0.0}
-
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -40,20 +38,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _config(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """The file's tables over the command line's common switches."""
-    common: dict[str, Any] = dict(FAST) if args.fast else {}
+    common: dict[str, Any] = {}
     if args.dlr_delay:
         common["dlr_delay"] = [args.dlr_delay[0], args.dlr_delay[-1]]
     if args.limit_scale is not None:
         common["limit_scale"] = args.limit_scale
     if args.no_limits:
         common["limits"] = []
-    names = [cls.name for cls in provider_classes()]
-    config = {name: dict(common) for name in names}
+    config = {cls.name: (cls.fast() if args.fast else {}) | common for cls in provider_classes()}
     if args.callback_url:
-        for name in names:
-            config[name]["callback_url"] = args.callback_url.replace("{provider}", name)
-    for name, table in _file(args.config).items():
-        config.setdefault(name, {}).update(table)
+        for name, table in config.items():
+            table["callback_url"] = args.callback_url.replace("{provider}", name)
+    for name, changes in _file(args.config).items():
+        config.setdefault(name, {}).update(changes)
     return config
 
 

@@ -72,7 +72,7 @@ class Control:
         return _json({"status": "ok"})
 
     async def _stats(self, request: web.BaseRequest) -> web.Response:
-        shown = {p.name: asdict(p.ledger.counts) | {"windows": p.usage()} for p in self._asked(request)}
+        shown = {p.name: p.ledger.counts.public() | {"windows": p.usage()} for p in self._asked(request)}
         world = self._world
         return _json(
             {"providers": shown, "pending_outcomes": len(world.agenda), "pending_pushes": world.pusher.pending()}
@@ -140,9 +140,11 @@ class Control:
         return _json({"now": self._world.clock.now()})
 
     async def _inbound(self, request: web.BaseRequest) -> web.Response:
-        """`{"provider": …, …}`: a message from a handset, pushed to the client in the provider's form."""
+        """`{"provider": …, …}`: a message from a handset, pushed to the client or kept for its next pull."""
         fields = await _body(request)
         push = self._named(fields.pop("provider")).inbound(fields)
+        if push is None:
+            return _json({"kept": True})
         return _json({"delivered": await self._world.pusher.deliver(push)})
 
 

@@ -14,21 +14,22 @@ A provider is one module with one `Provider` subclass, listed in registry.py:
             return {("POST", "sms/send"): Route(self.send),
                     ("GET", "health"): Route(self.health, auth=False, limited=False)}
 
-Handlers are plain synchronous functions `(Call) -> Reply`: what they do to the ledger is one atomic step, and the server
-adds latency, faults and connection handling around them. Order of one request: fault "before" → authenticate → rate
-limits → handler → decorate → fault "after". A handler takes a message with
+Handlers are plain synchronous functions `(Call) -> Reply`: what they do to the ledger is one atomic step, and the
+server adds latency, faults and connection handling around them. Order of one request: fault "before" → authenticate →
+rate limits → handler → decorate → fault "after". A handler takes a message with
 
     refusal = self.refusal(msisdn)         # number endings 9997 / 9995: refuse in the provider's own words
     rule = self.faults.partial_reject(msisdn, call.now)     # bulk endpoints: refuse this recipient if a rule comes
     entry = self.accept(call, id=…, msisdn=digits, sender=…, text=…, parts=…, ref=…, key=…, callback_url=…)
 
-and counts what it refuses with `self.ledger.counts.rejected += n`. `accept` decides the truth, writes the ledger and plans
-the steps. Each step calls `publish(entry, status)`: the default pushes `push_of(entry, status)` when push is on; a pull
-provider overrides it to queue the report (and calls super for its push). When a pull hands a report over, count it:
-`self.pulled(entry)`.
+and counts what it refuses with `self.ledger.counts.rejected += n`. `accept` decides the truth, writes the ledger and
+plans the steps. Each step calls `publish(entry, status)`: the default pushes `push_of(entry, status)` when push is on;
+a pull provider overrides it to queue the report (and calls super for its push). When a pull hands a report over, count
+it: `self.pulled(entry)`.
 
 Hooks with defaults: `authenticate`, `decorate`, `messages_in`, `numbers_in`, `progress`, `status_of`, `initial_status`,
-`stale_status`, `push_of`, `publish`, `inbound`, `reset`. Hooks to write: `routes`, `error`, `throttled`, `unauthorized`.
+`stale_status`, `push_of`, `publish`, `inbound`, `reset`, `fast`. To write: `routes`, `error`, `throttled`,
+`unauthorized`.
 """
 
 from abc import ABC, abstractmethod
@@ -88,6 +89,11 @@ class Provider(ABC):
     def default_settings(cls) -> Settings:
         return Settings()
 
+    @classmethod
+    def fast(cls) -> dict[str, object]:
+        """What `--fast` sets: reports soon, webhook retries a thousand times faster."""
+        return {"dlr_delay": 0.05, "retry_scale": 0.001}
+
     @abstractmethod
     def routes(self) -> Routes: ...
 
@@ -142,8 +148,11 @@ class Provider(ABC):
         if self.settings.push and (push := self.push_of(entry, status)) is not None:
             self.world.pusher.submit(push)
 
-    def inbound(self, fields: dict[str, Any]) -> Push:
-        """A message from a handset as the provider would push it. Errors: ValueError when it has none."""
+    def inbound(self, fields: dict[str, Any]) -> Push | None:
+        """A message from a handset as the provider would push it; None when it is only kept for the client to pull.
+
+        Errors: ValueError for fields that cannot be used, or when the provider has no inbound messages.
+        """
         raise ValueError(f"{self.name} has no inbound messages here")
 
     def reset(self) -> None:

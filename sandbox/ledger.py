@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from sys import intern
 
 from sandbox.outcomes import Outcome
@@ -15,9 +15,10 @@ class Entry:
     """One accepted message.
 
     `ref` is the client's own reference (Qikli messageId, QuickSMS customer_id, Qikberry custom), `key` the idempotency
-    key or group id. Times are unix seconds. `status` is what the provider shows at this moment, in its own words; `truth`
-    is decided at acceptance and `final_at` is set once the provider knows it. `pulled` and `pushed` count successful
-    hand-overs of the final report. `mode` names the report fault that bent it. `extra` belongs to the provider.
+    key or group id. Times are unix seconds. `status` is what the provider shows at this moment, in its own words;
+    `truth` is decided at acceptance and `final_at` is set once the provider knows it. `pulled` and `pushed` count
+    successful hand-overs of the final report. `mode` names the report fault that bent it. `extra` belongs to the
+    provider.
     """
 
     provider: str
@@ -67,6 +68,10 @@ class Counts:
     push_dropped: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+
+    def public(self) -> dict[str, object]:
+        shown = {item.name: getattr(self, item.name) for item in fields(self)}
+        return shown | {"statuses": dict(self.statuses), "faults": dict(self.faults)}
 
 
 @dataclass(slots=True)

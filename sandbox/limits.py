@@ -65,7 +65,7 @@ class _Log:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What rate headers say: the allowance, what is left, and the seconds until the oldest request leaves the window."""
+    """What rate headers say: the allowance, what is left, the seconds until the oldest request leaves the window."""
 
     limit: int
     remaining: int

@@ -29,7 +29,7 @@ CONTROL = "_sandbox"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where to listen and how to begin. `config` is provider name → settings, as in the TOML file; port 0 = any free."""
+    """Where to listen and how to begin. `config`: provider name → settings, as in the TOML file; port 0 = any free."""
 
     host: str = "127.0.0.1"
     port: int = 0

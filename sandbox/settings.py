@@ -56,7 +56,7 @@ class Settings:
 
 
 def _parse(name: str, value: Any, current: Any) -> Any:
-    special = _SPECIAL.get(name)
+    special = _span if name.endswith("delay") else _SPECIAL.get(name)
     try:
         return special(value) if special else _like(value, current)
     except (TypeError, ValueError, KeyError) as error:
@@ -114,4 +114,5 @@ def _mix(value: Any) -> dict[str, float]:
     return mix
 
 
-_SPECIAL = {"limits": _windows, "mix": _mix, "dlr_delay": _span, "latency": _span}
+# Every setting whose name ends in "delay", and the latency, is a span of seconds: one number or [min, max].
+_SPECIAL = {"limits": _windows, "mix": _mix, "latency": _span}
