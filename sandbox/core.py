@@ -74,6 +74,7 @@ class Provider(ABC):
     name: ClassVar[str]
     mount: ClassVar[str] = ""
     retry_delays: ClassVar[tuple[float, ...]] = (0.0,)
+    push_timeout: ClassVar[float] = 10.0  # seconds a webhook has to answer
 
     def __init__(self, world: World, settings: Settings | None = None) -> None:
         self.world = world

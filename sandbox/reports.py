@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 BURST = 500
 TICK = 0.005
 PUSH_WORKERS = 32
-PUSH_TIMEOUT = 10.0
 
 Action = Callable[[], None]
 
@@ -128,9 +127,7 @@ class Pusher:
 
     def start(self) -> None:
         self._retries.start()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=PUSH_WORKERS), timeout=aiohttp.ClientTimeout(total=PUSH_TIMEOUT)
-        )
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=PUSH_WORKERS))
         self._workers = [asyncio.create_task(self._work()) for _ in range(PUSH_WORKERS)]
 
     async def stop(self) -> None:
@@ -179,9 +176,15 @@ class Pusher:
         wire = push.make(push.attempt)
         if self._session is None:
             raise RuntimeError("the pusher is not started")
+        patience = aiohttp.ClientTimeout(total=push.provider.push_timeout)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
             async with self._session.request(
-                wire.method, wire.url, data=wire.body or None, headers=wire.headers, allow_redirects=False
+                wire.method,
+                wire.url,
+                data=wire.body or None,
+                headers=wire.headers,
+                allow_redirects=False,
+                timeout=patience,
             ) as answer:
                 return push.accepted(answer.status, await answer.read())
         return False
