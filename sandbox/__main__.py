@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
 import tomllib
@@ -63,11 +64,12 @@ async def _run(args: argparse.Namespace, options: Options) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     running = await serve(options)
+    gc.freeze()  # start-up objects never die: keep them out of every later collection
     line = orjson.dumps(running.announcement()).decode() + "\n"
-    sys.stdout.write(line)
-    sys.stdout.flush()
     if args.ready_file:
         _publish(args.ready_file, line)
+    sys.stdout.write(line)
+    sys.stdout.flush()
     await stop.wait()
     await running.stop()
 

@@ -4,7 +4,6 @@ aiohttp's low-level server is used without its router and middlewares: the path 
 """
 
 import asyncio
-import gc
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -137,5 +136,4 @@ async def serve(options: Options) -> Running:
     sandbox.world.agenda.start()
     sandbox.world.pusher.start()
     port = int(runner.addresses[0][1])
-    gc.freeze()  # start-up objects never die: keep them out of every later collection
     return Running(sandbox, f"http://{options.host}:{port}", port, runner)
