@@ -1,7 +1,8 @@
 """The switches of the Cliqtel simulator beyond the common ones (Cliqtel SMS API Reference)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox.limits import Counts, Window
 from sandbox.settings import Settings
@@ -28,6 +29,8 @@ class CliqtelSettings(Settings):
                        while the bytes sent are spaced; "php" = PHP's json_encode while the bytes sent are compact
     push_statuses      which status changes are pushed
     """
+
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"signature": ("raw", "stringify", "php")}
 
     limits: tuple[Window, ...] = (Window(60, 60.0), Window(10, 1.0, Counts.MESSAGES))
     price: float = 0.008

@@ -51,11 +51,17 @@ class Control:
         for name, changes in config.items():
             provider = self._named(name)
             try:
-                provider.settings.update(changes)
-            except SettingsError as error:
+                self._apply(provider, dict(changes))
+            except (SettingsError, FaultError) as error:
                 raise SettingsError(f"{name}: {error}") from error
-            if {"limits", "limit_scale"} & set(changes):
-                provider.windows_changed()
+
+    def _apply(self, provider: Provider, changes: dict[str, Any]) -> None:
+        """Settings, and under `faults` a list of fault rules."""
+        if (rules := changes.pop("faults", None)) is not None:
+            provider.faults.load(rules, self._world.clock.now())
+        provider.settings.update(changes)
+        if {"limits", "limit_scale"} & set(changes):
+            provider.windows_changed()
 
     def _named(self, name: str) -> Provider:
         try:

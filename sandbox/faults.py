@@ -90,6 +90,16 @@ class Rule:
         return self.rate is None or rng.random() < self.rate
 
 
+# Parameters that are a choice, whatever the kind.
+CHOICES = {
+    "body": ("envelope", "html", "empty"),
+    "form": ("seconds", "date", "garbage", "negative", "absent"),
+    "mode": ("503", "close"),
+    "variant": (
+        "truncated", "short", "html", "empty", "content_type", "invalid_utf8", "wrong_shape", "null", "huge",
+        "gzip_bomb",
+    ),
+}  # fmt: skip
 _MATCH_KEYS = {"method", "path", "msisdn"}
 _RULE_KEYS = {"kind", "rate", "every", "count", "match", "params"}
 
@@ -103,8 +113,12 @@ def parse_rule(spec: Mapping[str, Any], now: float) -> Rule:
         kind = Kind(spec["kind"])
     except (KeyError, ValueError) as error:
         raise FaultError(f"kind must be one of {', '.join(Kind)}") from error
+    params = dict(spec.get("params", {}))
+    for name in set(params) & set(CHOICES):
+        if str(params[name]) not in CHOICES[name]:
+            raise FaultError(f"{name} must be one of {', '.join(CHOICES[name])}")
     shares = {name: spec[name] for name in ("rate", "every", "count") if name in spec}
-    return Rule(kind, **shares, **match, params=dict(spec.get("params", {})), started_at=now)
+    return Rule(kind, **shares, **match, params=params, started_at=now)
 
 
 class FaultBook:

@@ -164,8 +164,8 @@ class QuickSms(Provider):
 
     def send(self, call: Call) -> Reply:
         key = call.headers.get("Idempotency-Key")
-        if key is not None and len(key) > MAX_KEY:
-            return self._refuse(Problem(422, "VALIDATION_ERROR", "The Idempotency-Key exceeds 128 characters."))
+        if key is not None and (len(key) > MAX_KEY or not key.isascii()):
+            return self._refuse(Problem(422, "VALIDATION_ERROR", "The Idempotency-Key exceeds 128 ASCII characters."))
         payload = call.json()
         if key and (known := self._known(call, key, payload)) is not None:
             return known

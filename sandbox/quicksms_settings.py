@@ -1,6 +1,8 @@
 """The switches of the QuickSMS simulator beyond the common ones; what each stands for is in QuickSMS API 2.0."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from sandbox.limits import Window
 from sandbox.settings import Settings
@@ -32,6 +34,13 @@ class QuickSmsSettings(Settings):
     v1_require_https   answer Error 200, as the real one does to plain HTTP
     v1_receipt_url, inbound_url  account URLs of legacy receipts and inbound messages
     """
+
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "environment": ("live", "test"),
+        "out_of_hours": ("off", "hold", "reject"),
+        "anti_flood": ("off", "enforce", "monitor"),
+        "v1_disabled": ("", "temporary", "permanent"),
+    }
 
     limits: tuple[Window, ...] = (Window(1000, 60.0),)
     webhook_secret: str | None = "quicksms-webhook-secret"  # noqa: S105  a documented default of a simulator

@@ -187,9 +187,11 @@ def _received(status: int, body: bytes) -> bool:
     return 200 <= status < 300 and body.strip().strip(b'"') == b"RECEIVED"
 
 
-def _with_scheme(url: str | None) -> str | None:
+def _with_scheme(url: object) -> str | None:
     """The document's sample has none: `www.receipts.co.uk`."""
-    return url if url is None or "://" in url else f"http://{url}"
+    if not isinstance(url, str):
+        return None
+    return url if "://" in url else f"http://{url}"
 
 
 def _stamp(unix: float) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -68,11 +68,13 @@ class Agenda:
         """What is due by now, at most one burst; re-arms for the rest."""
         self._armed_for = float("inf")
         now = self._clock.now()
-        for _ in range(BURST):
-            if not self._heap or self._heap[0][0] > now:
-                break
-            heapq.heappop(self._heap)[2]()
-        self._arm()
+        try:
+            for _ in range(BURST):
+                if not self._heap or self._heap[0][0] > now:
+                    break
+                heapq.heappop(self._heap)[2]()
+        finally:
+            self._arm()  # one action that fails must not stop the others
 
     def _arm(self) -> None:
         self._disarm()
@@ -124,11 +126,14 @@ class Pusher:
         self._queue: asyncio.Queue[Push] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
+        self._collected: list[Push] | None = None
 
     def start(self) -> None:
         self._retries.start()
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=PUSH_WORKERS))
         self._workers = [asyncio.create_task(self._work()) for _ in range(PUSH_WORKERS)]
+        for worker in self._workers:
+            worker.add_done_callback(_raise_in_loop)
 
     async def stop(self) -> None:
         self._retries.stop()
@@ -139,7 +144,20 @@ class Pusher:
             await self._session.close()
 
     def submit(self, push: Push) -> None:
-        self._queue.put_nowait(push)
+        if self._collected is None:
+            self._queue.put_nowait(push)
+        else:
+            self._collected.append(push)
+
+    @contextlib.contextmanager
+    def collect(self) -> Iterator[list[Push]]:
+        """Inside, submitted pushes land in the list instead of the queue. Only for code that does not await."""
+        collected: list[Push] = []
+        self._collected = collected
+        try:
+            yield collected
+        finally:
+            self._collected = None
 
     def clear(self) -> None:
         self._retries.clear()
@@ -204,3 +222,9 @@ class Pusher:
                 await self.deliver(push)
             finally:
                 self._queue.task_done()
+
+
+def _raise_in_loop(worker: asyncio.Task[None]) -> None:
+    """A worker that dies of a provider's mistake is reported at once, not when it is collected."""
+    if not worker.cancelled() and (error := worker.exception()) is not None:
+        worker.get_loop().call_exception_handler({"message": "a push worker died", "exception": error})

@@ -92,10 +92,13 @@ class Sandbox:
 
     async def _report_early(self, provider: Provider, call: Call) -> None:
         """`report_early`: the final report reaches the client before the answer to its own request does."""
-        for entry in call.early:
-            for share, status in provider.progress(entry):
-                provider.step(entry, status, share >= 1.0)
-        await self.world.pusher.flush()
+        pusher = self.world.pusher
+        with pusher.collect() as pushes:
+            for entry in call.early:
+                for share, status in provider.progress(entry):
+                    provider.step(entry, status, share >= 1.0)
+        for push in pushes:
+            await pusher.deliver(push)
 
 
 def _count(provider: Provider, status: int) -> None:

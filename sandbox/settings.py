@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox.limits import Counts, Window
 from sandbox.outcomes import Outcome
@@ -30,6 +30,9 @@ class Settings:
     keep_text     False keeps only the length of texts (millions of messages in little memory)
     """
 
+    # Allowed values of settings that are a choice; a provider extends it.
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
     limits: tuple[Window, ...] = ()
     limit_scale: float = 1.0
     dlr_delay: tuple[float, float] = (1.0, 1.0)
@@ -51,6 +54,9 @@ class Settings:
         if unknown := sorted(set(changes) - known):
             raise SettingsError(f"unknown setting {', '.join(unknown)}; known: {', '.join(sorted(known))}")
         parsed = {name: _parse(name, value, getattr(self, name)) for name, value in changes.items()}
+        for name in set(parsed) & set(self.choices):
+            if parsed[name] not in self.choices[name]:
+                raise SettingsError(f"{name}: {parsed[name]!r} is none of {', '.join(map(repr, self.choices[name]))}")
         for name, value in parsed.items():
             setattr(self, name, value)
 

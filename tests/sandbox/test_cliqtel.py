@@ -41,7 +41,8 @@ async def test_a_message_is_created_as_the_document_shows(lab: Lab) -> None:
     assert data.pop("created_at").endswith("+00:00")
     assert data == {
         "id": 42, "from": "+12025550123", "to": "+447700900001", "body": "Your order has shipped!",
-        "direction": "outbound", "status": "queued", "segments": 1, "cost": 0.008, "currency": "EUR", "carrier": "didfarm",
+        "direction": "outbound", "status": "queued", "segments": 1, "cost": 0.008, "currency": "EUR",
+        "carrier": "didfarm",
     }  # fmt: skip
     assert (answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"]) == ("60", "59")
     assert "Retry-After" not in answer.headers

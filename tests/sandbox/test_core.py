@@ -128,6 +128,9 @@ async def test_control_answers_mistakes_with_400_and_a_reason(lab: Lab) -> None:
         ("/config", {"quicksms": {"no_such": 1}}),
         ("/faults", {"quicksms": [{"kind": "gremlin"}]}),
         ("/faults", {"quicksms": [{"kind": "throttle", "match": {"moon": 1}}]}),
+        ("/config", {"quicksms": {"anti_flood": "perhaps"}}),
+        ("/config", {"cliqtel": {"signature": "none"}}),
+        ("/faults", {"quicksms": [{"kind": "malformed", "params": {"variant": "odd"}}]}),
         ("/clock", {"advance": -1}),
         ("/inbound", {"provider": "quicksms"}),
     ]:

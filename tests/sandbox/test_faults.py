@@ -66,6 +66,11 @@ async def test_the_recipient_decides_on_the_wire_too(lab: Lab) -> None:
     assert [(await send(lab, f"44770090000{n}")).status for n in (1, 2, 3)] == [202, 500, 202]
 
 
+async def test_faults_can_stand_in_the_configuration(lab: Lab) -> None:
+    await lab.config("quicksms", faults=[{"kind": "unauthorized", "count": 1}], price=0.5)
+    assert [(await send(lab)).status for _ in range(2)] == [401, 202]
+
+
 async def test_faults_can_be_listed_and_cleared(lab: Lab) -> None:
     await lab.faults("quicksms", {"kind": "throttle", "count": 1})
     await send(lab)
