@@ -78,8 +78,8 @@ def _full_year(year: str, now: datetime) -> int:
     """RFC 9110: two digits that seem more than fifty years ahead mean the past century."""
     if len(year) == 4:
         return int(year)
-    this_century = now.year - now.year % 100 + int(year)
-    return this_century - 100 if this_century > now.year + 50 else this_century
+    furthest = now.year + 50
+    return furthest - (furthest - int(year)) % 100
 
 
 def _until(moment: datetime | None, now: datetime) -> float | None:
