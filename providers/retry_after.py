@@ -13,9 +13,10 @@ CAP = 900.0
 
 _UNIX_TIME = 1e9
 _NUMBER = re.compile(r"[+-]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})", re.ASCII)
-_MONTHS = dict(
-    jan=1, feb=2, mar=3, apr=4, may=5, jun=6, jul=7, aug=8, sep=9, oct=10, nov=11, dec=12
-)  # fmt: skip
+_MONTHS = {
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
+    "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
+}  # fmt: skip
 _CLOCK = r"(?P<hour>\d{2}):(?P<minute>\d{2}):(?P<second>\d{2})"
 # RFC 9110, 5.6.7: the preferred form, and the two obsolete ones that must still be understood.
 _DATES = tuple(
@@ -77,8 +78,8 @@ def _full_year(year: str, now: datetime) -> int:
     """RFC 9110: two digits that seem more than fifty years ahead mean the past century."""
     if len(year) == 4:
         return int(year)
-    this_century = now.year - now.year % 100 + int(year)
-    return this_century - 100 if this_century > now.year + 50 else this_century
+    furthest = now.year + 50
+    return furthest - (furthest - int(year)) % 100
 
 
 def _until(moment: datetime | None, now: datetime) -> float | None:

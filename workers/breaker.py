@@ -16,7 +16,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from workers.redis_scripts import CoordinationLost, Script, read_source
+from workers.redis_scripts import CoordinationLost, Edit, Script, read_source
 
 MICROSECOND = 1_000_000
 
@@ -155,9 +155,10 @@ class CircuitBreaker:
         prefix: str = "drumline",
         trip_timeout: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
+        edit: Edit = lambda source: source,
     ) -> None:
         self._policy, self._prefix, self._clock = policy or BreakerPolicy(), prefix, clock
-        self._script = Script(redis, read_source("breaker.lua"), timeout=trip_timeout, error=BreakerUnavailable)
+        self._script = Script(redis, edit(read_source("breaker.lua")), timeout=trip_timeout, error=BreakerUnavailable)
         self._successes: dict[str, int] = {}
         self._reported_at: dict[str, float] = {}
 
