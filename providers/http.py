@@ -19,7 +19,7 @@ from typing import Protocol, Self
 import aiohttp
 
 from providers.bodies import BadCoding, TooLarge, expand
-from providers.connection import ConnectionSettings, Gate, Line, check_headers, next_chunk, patience
+from providers.connection import ConnectionSettings, Gate, Line, check_head, next_chunk, patience
 from providers.faults import Fault, Reason, fitting
 from providers.mark import Mark, watched
 from providers.transport import HttpxCarrier
@@ -86,7 +86,7 @@ class HttpClient:
 
     async def _outcome(self, request: Request, mark: Mark) -> Reply | WireError:
         try:
-            check_headers(request.headers)
+            check_head(request.method, request.headers)
             await self._gate.enter(self._settings.pool_timeout)
             try:
                 return await self._exchange(request, mark)
