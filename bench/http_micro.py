@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from multiprocessing.connection import Connection
+from typing import cast
 
 import aiohttp
 import uvloop
@@ -34,8 +35,7 @@ class AnswerAll(asyncio.Protocol):
     seen = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
 
     def data_received(self, data: bytes) -> None:
         self.seen += data
