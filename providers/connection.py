@@ -142,7 +142,6 @@ class WaryConnector(aiohttp.TCPConnector):
     ) -> ResponseHandler:
         if isinstance(req, MarkedRequest):
             req.fresh = True
-            req.mark.connecting()
         return await super()._create_connection(req, traces, timeout)
 
 

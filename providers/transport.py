@@ -202,9 +202,7 @@ def _tracer(mark: Mark) -> Callable[[str, dict[str, object]], object]:
     """Tells the mark what httpx's own transport is about to do; a tunnel's CONNECT is not the request."""
 
     async def trace(event: str, info: dict[str, object]) -> None:
-        if event.startswith("connection.connect") and event.endswith("started"):
-            mark.connecting()
-        elif event == "http11.send_request_headers.started" and not _is_tunnel(info):
+        if event == "http11.send_request_headers.started" and not _is_tunnel(info):
             mark.writing()
 
     return trace
