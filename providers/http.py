@@ -19,7 +19,7 @@ from typing import Protocol, Self
 import aiohttp
 
 from providers.bodies import BadCoding, TooLarge, expand
-from providers.connection import ConnectionSettings, Gate, Line, check_headers, next_chunk, patience
+from providers.connection import ConnectionSettings, Gate, Line, check_head, next_chunk, patience
 from providers.faults import Fault, Reason, fitting
 from providers.mark import Mark, watched
 from providers.transport import HttpxCarrier
@@ -29,11 +29,15 @@ __all__ = ["Carrier", "ConnectionSettings", "HttpClient", "watched"]
 
 
 class Carrier(StrEnum):
-    """What carries the requests. The outcomes are the same, the costs are not: see bench/http_micro.py."""
+    """What carries the requests. The outcomes are the same, the costs are not.
+
+    CPU per POST of 467 bytes at 50 connections under uvloop, measured by bench/http_micro.py: lean 100 us (aiohttp with
+    nothing around it 64), httpx 340, native 1,020. One core carries 10,000, 3,000 or 1,000 requests a second.
+    """
 
     LEAN = "lean"  # aiohttp, without httpx's objects around it
     HTTPX = "httpx"  # httpx over our transport
-    NATIVE = "native"  # httpx with its own transport
+    NATIVE = "native"  # httpx with its own transport: a second opinion, should aiohttp ever be in doubt
 
 
 class _Answer(Protocol):
@@ -86,7 +90,7 @@ class HttpClient:
 
     async def _outcome(self, request: Request, mark: Mark) -> Reply | WireError:
         try:
-            check_headers(request.headers)
+            check_head(request.method, request.headers)
             await self._gate.enter(self._settings.pool_timeout)
             try:
                 return await self._exchange(request, mark)

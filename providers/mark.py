@@ -8,15 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from providers.faults import Fault, Reason
-
-
-class Phase(StrEnum):
-    WAITING = "waiting"  # for a free connection
-    CONNECTING = "connecting"  # name look-up, TCP, TLS, a proxy's tunnel
-    WRITTEN = "written"  # the first byte may have left
 
 
 @dataclass(slots=True)
@@ -56,19 +49,11 @@ def _never_lost() -> BaseException | None:
 class Mark:
     """One request's progress. It is written once at most, and never once its fate was told (`settled`)."""
 
-    phase: Phase = Phase.WAITING
+    written: bool = False  # the first byte may have left
     status: int | None = None
     lost: Callable[[], BaseException | None] = _never_lost  # why the connection ended, once it has
     settled: bool = False
     _watch: Watch | None = field(default_factory=_WATCH.get)
-
-    @property
-    def written(self) -> bool:
-        return self.phase is Phase.WRITTEN
-
-    def connecting(self) -> None:
-        if not self.written:
-            self.phase = Phase.CONNECTING
 
     def permit(self) -> None:
         """Raises `Fault` where the request must not be written (any more)."""
@@ -80,6 +65,6 @@ class Mark:
     def writing(self) -> None:
         """To be called before the first byte is handed to the socket."""
         self.permit()
-        self.phase = Phase.WRITTEN
+        self.written = True
         if self._watch is not None:
             self._watch.written += 1

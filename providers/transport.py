@@ -7,6 +7,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import aiohttp
 import httpx
@@ -141,6 +142,7 @@ class HttpxCarrier:
         self._client = httpx.AsyncClient(
             transport=_native(settings) if native else LineTransport(settings),
             headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # from nobody: an API key is all we show
             follow_redirects=False,
             trust_env=False,
         )
@@ -187,11 +189,10 @@ class HttpxAnswer:
 
 
 def _native(settings: ConnectionSettings) -> httpx.AsyncHTTPTransport:
-    limits = httpx.Limits(
-        max_connections=settings.max_connections,
-        max_keepalive_connections=settings.max_connections,
-        keepalive_expiry=settings.keepalive,
-    )
+    """A fresh connection for each request: on a kept-alive one, httpx takes an answer left over from the request before
+    (a doubled one, a 408 said to an idle connection) for the answer to the next, and a message gets another one's fate.
+    """
+    limits = httpx.Limits(max_connections=settings.max_connections, max_keepalive_connections=0)
     return httpx.AsyncHTTPTransport(
         verify=tls_context(settings.ca_file), trust_env=False, limits=limits, proxy=settings.proxy, retries=0
     )
@@ -201,9 +202,7 @@ def _tracer(mark: Mark) -> Callable[[str, dict[str, object]], object]:
     """Tells the mark what httpx's own transport is about to do; a tunnel's CONNECT is not the request."""
 
     async def trace(event: str, info: dict[str, object]) -> None:
-        if event.startswith("connection.connect") and event.endswith("started"):
-            mark.connecting()
-        elif event == "http11.send_request_headers.started" and not _is_tunnel(info):
+        if event == "http11.send_request_headers.started" and not _is_tunnel(info):
             mark.writing()
 
     return trace

@@ -9,7 +9,7 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar
@@ -79,6 +79,7 @@ class Peer:
             await self._more()
         request, self._unread = self._unread[: end + 4 + length], self._unread[end + 4 + length :]
         self._server.requests.append(request)
+        self._server.arrived.set()
         return request
 
     async def _more(self) -> None:
@@ -122,6 +123,7 @@ class RawServer:
         self.scripts: Sequence[Script] = scripts
         self.connections = 0
         self.requests: list[bytes] = []
+        self.arrived = asyncio.Event()  # a first whole request is here
         self.seen = b""
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
@@ -146,11 +148,8 @@ class RawServer:
         if broken:
             raise broken[0]
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        async def run() -> None:
-            await work
-
-        self._tasks.add(asyncio.create_task(run()))
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.add(asyncio.create_task(work))
 
     async def _accept(self) -> None:
         while True:
