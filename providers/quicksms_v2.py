@@ -272,7 +272,7 @@ class V2Send:
     def _refusal(self, reply: Reply, body: object) -> tuple[Refused | Unclear, Signal | None]:
         error = error_of(body)
         if reply.status >= 500:
-            reason = self._said(text(error, "code") or f"http_{reply.status}", error)
+            reason = self._said(self._shown(text(error, "code")) or f"http_{reply.status}", error)
             return Unclear(reason), ServerTrouble(reply.status, reason)
         if reply.status < 400:
             return Unclear(f"http_{reply.status}"), None
@@ -285,11 +285,11 @@ class V2Send:
         if code in CODES:
             return self._known(code, reply, error)
         if code:
-            tell_once("quicksms", "error code", code)
+            tell_once("quicksms", "error code", self._shown(code))
         if not code or reply.status in (401, 403, 404, 405, 408, 429):
             return bare_refusal(reply)
         reason = self._said("the provider refused it", error)
-        return Refused(Failure(showable(code, (self._key,), 60), FailureClass.UNSPECIFIED, reason)), None
+        return Refused(Failure(self._shown(code), FailureClass.UNSPECIFIED, reason)), None
 
     def _known(self, code: str, reply: Reply, error: Mapping[str, object]) -> tuple[Refused, Signal | None]:
         rule = _with_param(code, CODES[code], text(error, "param"))
@@ -307,6 +307,9 @@ class V2Send:
         if at is not None:
             return (at - now).total_seconds()
         return self._hours_delay if header is None else header
+
+    def _shown(self, foreign: str | None) -> str:
+        return showable(foreign, (self._key,), 60)
 
     def _said(self, ours: str, error: Mapping[str, object]) -> str:
         theirs = showable(error.get("message"), (self._key,))
