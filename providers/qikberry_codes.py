@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from models.states import MessageState as S
 from providers.base import Failure
 from providers.base import FailureClass as F
-from providers.shared import text, tell_once, whole
+from providers.shared import tell_once, text, whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,10 +154,11 @@ _BY_RULE: tuple[tuple[Rule, Mapping[str, str]], ...] = (
     ),
 )
 
-# The areas of +1 whose countries take a sender as it is. Overseas areas of the United States stay with the rule of +1.
+# The areas of +1 whose countries take a sender as it is. Overseas areas that the table does not name (Guam, the Virgin
+# Islands of the United States) stay with the rule of +1.
 _FREE_AREAS = (
-    *("1242", "1246", "1264", "1268", "1284", "1345", "1441", "1473", "1649", "1658", "1721", "1758", "1784", "1868"),
-    *("1869", "1876"),
+    *("1242", "1246", "1264", "1268", "1284", "1345", "1441", "1473", "1649", "1658", "1721", "1758", "1784", "1787"),
+    *("1868", "1869", "1876", "1939"),
 )
 
 COUNTRIES: dict[str, Country] = {
