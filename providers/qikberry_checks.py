@@ -22,7 +22,7 @@ _NORMAL = frozenset(
     string.whitespace
     + string.ascii_letters
     + string.digits
-    + "@£$€¥èéùìòÇØøÅå?_ÆæßÉ!\"#¤%&'()*+,-./:;<=>¡ÖÑܧ¿öñüàäÄ\\{}~[]"
+    + "@£$€¥èéùìòÇØøÅå?_ÆæßÉ!\"#¤%&'()*+,-./:;<=>¡ÖÑÜ§¿öñüàäÄ\\{}~[]"
 )
 
 
@@ -47,7 +47,11 @@ def _sender(account: Account, message: Outgoing) -> Failure | None:
 
 
 def _text(account: Account, message: Outgoing) -> Failure | None:
-    return None if message.text.strip() else _content("empty_text", "the text is empty")
+    if not message.text.strip():
+        return _content("empty_text", "the text is empty")
+    if any("\ud800" <= ch <= "\udfff" for ch in message.text):  # half of a character cannot be written as JSON
+        return _content("invalid_text", "the text holds half of a surrogate pair")
+    return None
 
 
 def _parts(account: Account, message: Outgoing) -> Failure | None:
