@@ -48,6 +48,7 @@ class Account:
     webhook_id: str = field(repr=False)
     verification_token: str = field(repr=False)
     verify_signature: bool
+    signature_algorithm: str
     zone: ZoneInfo
     currency: str | None
     absence_proves: bool
@@ -96,6 +97,7 @@ def _read(settings: AccountSettings, given: Mapping[str, object], options: Optio
         webhook_id=options.text("webhook_id"),
         verification_token=options.text("verification_token") or settings.webhook_token or "",
         verify_signature=options.flag("verify_signature"),
+        signature_algorithm=options.choice("signature_algorithm", ("sha256", "sha512", "sha1"), "sha256"),
         zone=_zone(options.text("timezone", "Asia/Kolkata")),
         currency=options.text("currency") or None,
         absence_proves=options.flag("absence_proves"),

@@ -16,9 +16,9 @@ from providers.base import (
     Failure,
     FailureClass,
     Misconfigured,
-    OutOfCredit,
     Outcome,
     Outgoing,
+    OutOfCredit,
     Refused,
     Signal,
     Submission,
@@ -64,8 +64,6 @@ def _rows(data: object) -> list[object] | None:
             return data
         case {"data": list() as rows}:
             return rows
-        case {"error": _}:
-            return []
         case {"id": _} | {"mobile": _} | {"to": _}:
             return [data]
         case dict() if not data:
