@@ -22,7 +22,7 @@ from providers.wire import Reply, Send, WireError
 
 _AFTER = (12.0, 60.0, 300.0, 900.0)
 _GIVE_UP = 7200.0
-"""Seconds: after the last look only a late push can still tell, and those are retried for at most an hour and a half."""
+"""Seconds: after the last look only a late push can still tell, and those are retried for 90 minutes at most."""
 
 _BEFORE, _LATER = timedelta(minutes=2), timedelta(minutes=30)
 """How far the provider's time of a row without our reference may lie from our request."""
