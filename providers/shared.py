@@ -23,6 +23,7 @@ from providers.base import (
     FailureClass,
     Misconfigured,
     Outgoing,
+    OutOfCredit,
     Refused,
     Signal,
     Submission,
@@ -242,7 +243,8 @@ def _http_date(given: str) -> datetime | None:
 def bare_refusal(reply: Reply) -> tuple[Refused | Unclear, Signal | None]:
     """What a 4xx without a readable envelope says (a proxy's page, an empty body).
 
-    401, 403, 404, 405: the account is set up wrongly, the message goes back. 429: wait. 408: nobody knows.
+    401, 403, 404, 405: the account is set up wrongly, 402: it cannot pay; the message goes back. 429: wait.
+    408: nobody knows.
     Every other 4xx: this request is wrong and will stay so.
     """
     code = f"http_{reply.status}"
@@ -251,9 +253,10 @@ def bare_refusal(reply: Reply) -> tuple[Refused | Unclear, Signal | None]:
     if reply.status == 429:
         wait = retry_after(reply)
         return Refused(Failure(code, FailureClass.THROTTLED, "too many requests"), wait), Throttle(wait, code)
-    if reply.status in (401, 403, 404, 405):
+    if reply.status in (401, 402, 403, 404, 405):
         reason = f"the provider answered HTTP {reply.status}"
-        return Refused(Failure(code, FailureClass.ACCOUNT, reason)), Misconfigured(code, reason)
+        signal = (OutOfCredit if reply.status == 402 else Misconfigured)(code, reason)
+        return Refused(Failure(code, FailureClass.ACCOUNT, reason)), signal
     return Refused(Failure(code, FailureClass.CONTENT, f"the request was refused with HTTP {reply.status}")), None
 
 
