@@ -55,7 +55,7 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
-    elapsed: float
+    elapsed: float = 0.0
 
     def header(self, name: str) -> str | None:
         """The header's first value, whatever its case; None where the answer has none."""
