@@ -79,11 +79,11 @@ class WireError(Exception):
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
 
 
-class NotSent(WireError):  # noqa: N818 - a verdict, not a mishap
+class NotSent(WireError):
     """Nothing of the request was written, so the provider cannot have seen it."""
 
 
-class OutcomeUnknown(WireError):  # noqa: N818 - a verdict, not a mishap
+class OutcomeUnknown(WireError):
     """The request may have been received. `partial` is the status, if the answer's head had arrived."""
 
     def __init__(self, reason: str, detail: str = "", partial: int | None = None) -> None:
