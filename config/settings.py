@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 ROOT = Path(__file__).resolve().parent.parent
 """The repository (or image) root: where `config/`, `models/` … live."""
 
+REDIS_URL_FILE = "redis.url"
+"""In the state folder, while `drumline up` runs its own Redis: so that other commands find it."""
+
 
 class SettingsError(Exception):
     """A setting is wrong. The text names the variable, what was found and what was expected."""
@@ -67,10 +70,14 @@ def settings() -> Settings:
 def load() -> Settings:
     """Read the environment anew. Raises SettingsError."""
     try:
-        first = Settings()
-        return Settings(_secrets_dir=first.secrets_dir) if first.secrets_dir else first
+        found = Settings()
+        if found.secrets_dir:
+            found = Settings(_secrets_dir=found.secrets_dir)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(item) for item in error.errors())) from error
+    if not found.redis_url and (running := found.state_dir / REDIS_URL_FILE).exists():
+        found.redis_url = running.read_text("utf-8").strip()
+    return found
 
 
 def _explain(item: object) -> str:

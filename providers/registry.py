@@ -14,7 +14,7 @@ from typing import Protocol, cast
 import providers
 from providers.base import AccountSettings, Provider
 
-_NOT_ADAPTERS = frozenset({"base", "wire", "shared", "registry", "http"})
+_NOT_ADAPTERS = frozenset({"accounts", "base", "http", "registry", "shared", "transport", "wire"})
 """Not even imported: the registry shall not pull an HTTP client into processes that never send."""
 
 

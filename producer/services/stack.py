@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from config import names
 from config.accounts import Account, load_accounts
-from config.settings import ROOT, Settings
+from config.settings import REDIS_URL_FILE, ROOT, Settings
 from models.database import Database
 from producer.services.children import Child, Program
 from producer.services.redis_server import redis_server
@@ -42,6 +42,7 @@ class Stack:
     environment: dict[str, str] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
     _folders: list[Path] = field(default_factory=list)
+    _redis_note: Path | None = None
 
     @property
     def logs(self) -> Path:
@@ -55,6 +56,8 @@ class Stack:
     async def __aexit__(self, *_: object) -> None:
         for child in reversed(self.children):
             await child.stop()
+        if self._redis_note:
+            self._redis_note.unlink(missing_ok=True)
         for folder in self._folders:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -71,6 +74,8 @@ class Stack:
             url = server.url
         await self._until("redis", lambda: _pings(url))
         self.environment["DRUMLINE_REDIS_URL"] = url
+        self._redis_note = self.settings.state_dir / REDIS_URL_FILE
+        self._redis_note.write_text(url + "\n", "utf-8")
         return url
 
     async def sandbox(self, *options: str) -> dict[str, object]:

@@ -1,0 +1,47 @@
+"""The `drumline` command: the composition root. Exit codes: 0 done, 1 failed, 2 wrong input or configuration."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from config.accounts import AccountsError
+from config.logging import configure_logging
+from config.settings import SettingsError, settings
+from models.database import DatabaseError
+from producer.campaigns import CampaignError
+from producer.cli import campaigns, keys, operations, services
+from producer.cli.output import complain
+from producer.plan import RouteError
+from producer.readers import FileError
+from producer.services.redis_server import NoRedisError
+from producer.services.stack import StartError
+
+app = typer.Typer(
+    name="drumline",
+    help="Bulk SMS campaigns through several providers: as fast as each allows, and the fate of every message known.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (campaigns, operations, services):
+    module.register(app)
+app.add_typer(keys.app, name="keys")
+
+WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError)
+FAILED = (DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+
+
+def main() -> None:
+    """Run one command. What went wrong is one clear line on stderr, never a traceback."""
+    try:
+        configure_logging(settings().log_format, settings().log_level)
+        app()
+    except WRONG_INPUT as error:
+        complain(str(error))
+        sys.exit(2)
+    except FAILED as error:
+        complain(f"{error}")
+        sys.exit(1)

@@ -1,0 +1,282 @@
+"""Commands about campaigns: send, campaigns, status, rejects, pause, resume, cancel, suppress."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy import select
+
+from models.states import CampaignState, MessageState
+from models.tables import Reject
+from producer import campaigns as use
+from producer.audience import read_suppressed
+from producer.campaigns import CampaignError, CampaignSpec
+from producer.cli.context import Context, open_context
+from producer.cli.output import emit, err, print_json, print_table, say
+from producer.importer import Imported, Importer
+from producer.overview import Progress as Standing
+from producer.overview import progress, recent
+from producer.plan import parse_route
+from producer.readers import Hint
+from producer.rejects import write_rejects
+from producer.suppressions import add_suppressions
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Id = Annotated[str, typer.Argument(help="The campaign's id, or enough of its beginning or end to be clear.")]
+
+
+def register(app: typer.Typer) -> None:
+    for command in (send, campaigns, status, rejects, pause, resume, cancel, suppress):
+        app.command()(command)
+
+
+def send(
+    file: Annotated[Path, typer.Argument(help="CSV, NDJSON or XLSX with a number column; .gz and .zip too.")],
+    template: Annotated[str, typer.Option(help='The text, e.g. "Hi {{ name }}, your order is on its way."')],
+    route: Annotated[str, typer.Option(help="Accounts and weights, e.g. qikli=70,quicksms=30.")],
+    sender: Annotated[str, typer.Option(help="Sender ID; accounts with one of their own use that.")] = "",
+    name: Annotated[str, typer.Option(help="What the campaign is called; default: the file's name.")] = "",
+    at: Annotated[
+        str | None, typer.Option(help="When to start, e.g. 2026-12-01T09:00+01:00 or 2026-12-01T09:00 with --zone.")
+    ] = None,
+    zone: Annotated[str, typer.Option(help="Time zone of --at if it names none.")] = "UTC",
+    column: Annotated[str | None, typer.Option(help="The column with the numbers.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of the file, if it is not what it looks like.")] = None,
+    region: Annotated[str | None, typer.Option(help="Country (GB, DE …) of numbers without a country code.")] = None,
+    validity: Annotated[
+        int | None, typer.Option(help="Seconds after which a message is worth nothing.", min=60)
+    ] = None,
+    priority: Annotated[str, typer.Option(help="high, normal or low.")] = "normal",
+    on_unknown: Annotated[str, typer.Option(help="give_up or resend, for what can never be proven.")] = "give_up",
+    option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the adapter, e.g. template_id=1207.")] = None,
+    draft: Annotated[bool, typer.Option(help="Import only; start it later with `drumline resume`.")] = False,
+    wait: Annotated[bool, typer.Option(help="Stay until every message is final.")] = False,
+    timeout: Annotated[float | None, typer.Option(help="With --wait: give up waiting after so many seconds.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Import a file and send it. Everything is checked first: a wrong file, template, sender or route sends nothing."""
+    with open_context() as context:
+        spec = CampaignSpec(
+            name=name or file.name,
+            sender=sender,
+            template=template,
+            route=parse_route(route, context.accounts),
+            options=_options(option or []),
+            priority=priority,
+            validity=validity,
+            on_unknown=on_unknown,
+            start_at=_moment(at, zone),
+            source=file.name,
+        )
+        imported = _import(context, spec, file, Hint(column=column, encoding=encoding), region)
+        if not draft:
+            with context.database.write() as session:
+                use.start(session, imported.campaign_id, context.now())
+        if not as_json:
+            _tell_import(imported)
+        ended = _wait(context, imported.campaign_id, timeout, quiet=as_json) if wait else True
+        _print_status(context, imported.campaign_id, as_json)
+    if not ended:
+        raise typer.Exit(1)
+
+
+def _import(context: Context, spec: CampaignSpec, file: Path, hint: Hint, region: str | None) -> Imported:
+    if not file.is_file():
+        raise CampaignError("file", f"{file}: no such file")
+    template = use.check_spec(spec, context.accounts, context.providers)
+    with context.database.write() as session:
+        campaign_id = use.create(session, spec, template, context.now())
+    importer = Importer(
+        context.database,
+        context.accounts,
+        context.providers,
+        context.now,
+        context.settings.batch_seconds,
+        region or context.settings.default_region or None,
+    )
+    return importer.run(campaign_id, file, hint)
+
+
+def _tell_import(imported: Imported) -> None:
+    encoding = f", read as {imported.encoding}" if imported.encoding else ""
+    say(
+        f"campaign {imported.campaign_id}: {imported.accepted:,} of {imported.rows:,} rows accepted, "
+        f"{imported.segments:,} parts (numbers from column {imported.number_column!r}{encoding})"
+    )
+    if imported.rejected:
+        say(f"{imported.rejected:,} rows rejected; list them with: drumline rejects {imported.campaign_id}")
+
+
+def campaigns(
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    as_json: Json = False,
+) -> None:
+    """List campaigns, newest first."""
+    if state is not None and state not in list(CampaignState):
+        raise CampaignError("state", f"state: found {state!r}, expected one of {', '.join(CampaignState)}")
+    with open_context() as context, context.database.read() as session:
+        rows = [item.as_dict() for item in recent(session, limit, CampaignState(state) if state else None)]
+    emit(rows, ["id", "name", "state", "messages", "final", "rejected_rows", "created_at"], as_json=as_json)
+
+
+def status(campaign: Id, as_json: Json = False) -> None:
+    """Where a campaign stands: messages by account and state."""
+    with open_context() as context:
+        _print_status(context, _find(context, campaign), as_json)
+
+
+def rejects(
+    campaign: Id,
+    out: Annotated[Path | None, typer.Option(help="Write a CSV file instead of a table.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The rows that did not become messages, with row number, column and reason."""
+    with open_context() as context, context.database.read() as session:
+        campaign_id = _find(context, campaign)
+        if out is not None:
+            with out.open("w", encoding="utf-8", newline="") as target:
+                written = write_rejects(session, campaign_id, target)
+            say(f"{written:,} rejected rows written to {out}")
+            return
+        query = select(Reject).where(Reject.campaign_id == campaign_id).order_by(Reject.row_no)
+        columns = ["row_no", "column", "value", "code", "reason"]
+        found = [{name: getattr(row, name) for name in columns} for row in session.execute(query).scalars()]
+    emit(found, columns, as_json=as_json)
+
+
+def pause(campaign: Id, reason: Annotated[str, typer.Option()] = "by an operator") -> None:
+    """Stop submitting within a second; what left is followed to its end."""
+    with open_context() as context, context.database.write() as session:
+        say(f"now {use.pause(session, _find(context, campaign), reason, context.now())}")
+
+
+def resume(campaign: Id) -> None:
+    """Go on where it stopped, or start a draft."""
+    with open_context() as context, context.database.write() as session:
+        campaign_id = _find(context, campaign)
+        if use.find(session, campaign_id).state is CampaignState.DRAFT:
+            say(f"now {use.start(session, campaign_id, context.now())}")
+        else:
+            say(f"now {use.resume(session, campaign_id, context.now())}")
+
+
+def cancel(campaign: Id, reason: Annotated[str, typer.Option()] = "by an operator") -> None:
+    """Submit nothing more; what left is followed to its end."""
+    with open_context() as context, context.database.write() as session:
+        say(f"now {use.cancel(session, _find(context, campaign), reason, context.now())}")
+
+
+def suppress(
+    file: Annotated[Path, typer.Argument(help="One number per line.")],
+    sender: Annotated[str, typer.Option(help="Only for this sender ID.")] = "",
+    region: Annotated[str | None, typer.Option(help="Country of numbers without a country code.")] = None,
+) -> None:
+    """Add opted-out numbers: they are never sent to."""
+    if not file.is_file():
+        raise CampaignError("file", f"{file}: no such file")
+    with open_context() as context:
+        numbers, bad = read_suppressed(file.read_text("utf-8").splitlines(), region)
+        if bad:
+            raise CampaignError(
+                "file", f"{file}: no phone number in line {', '.join(map(str, bad[:10]))}; nothing added"
+            )
+        with context.database.write() as session:
+            add_suppressions(session, numbers, sender, file.name, context.now())
+    say(f"{len(numbers):,} numbers suppressed")
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _options(pairs: list[str]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for pair in pairs:
+        name, mark, value = pair.partition("=")
+        if not mark or not name:
+            raise CampaignError("option", f"option: found {pair!r}, expected NAME=VALUE")
+        options[name] = value
+    return options
+
+
+def _moment(text: str | None, zone: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise CampaignError("at", f"at: found {text!r}, expected a time like 2026-12-01T09:00+01:00") from None
+    try:
+        return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
+    except (KeyError, ValueError):
+        raise CampaignError("zone", f"zone: unknown time zone {zone!r}, expected one like Europe/Berlin") from None
+
+
+def _find(context: Context, text: str) -> UUID:
+    """A campaign by its id or by an unambiguous part of it."""
+    with context.database.read() as session:
+        ids = [item.campaign.id for item in recent(session, 1000)]
+    wanted = text.lower()
+    found = [one for one in ids if str(one).startswith(wanted) or str(one).endswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    raise CampaignError("id", f"{len(found) or 'no'} campaigns match {text!r}; see `drumline campaigns`")
+
+
+def _wait(context: Context, campaign_id: UUID, timeout: float | None, *, quiet: bool) -> bool:
+    """Follow a campaign to its end; False when the time is over first."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, disable=quiet) as bars:
+        tasks: dict[str, int] = {}
+        while True:
+            with context.database.read() as session:
+                standing = progress(session, campaign_id)
+            if standing is None or standing.over:
+                return True
+            _draw(bars, tasks, standing)
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+            time.sleep(0.5)
+
+
+def _draw(bars: Progress, tasks: dict[str, int], standing: Standing) -> None:
+    """Two bars per campaign: what left, and what is final."""
+    left = standing.messages - standing.left
+    for name, done in (("submitted", left), ("final", standing.final)):
+        if name not in tasks:
+            tasks[name] = bars.add_task(name, total=standing.messages)
+        bars.update(tasks[name], completed=done)  # type: ignore[arg-type]  # rich's TaskID is an int
+
+
+SHOWN = (
+    MessageState.QUEUED, MessageState.SUBMITTING, MessageState.SUBMITTED, MessageState.HELD, MessageState.SENT,
+    MessageState.UNKNOWN, MessageState.DELIVERED, MessageState.UNDELIVERED, MessageState.REJECTED,
+    MessageState.EXPIRED, MessageState.FAILED, MessageState.SUPPRESSED, MessageState.CANCELLED,
+)  # fmt: skip
+
+
+def _print_status(context: Context, campaign_id: UUID, as_json: bool) -> None:
+    with context.database.read() as session:
+        standing = progress(session, campaign_id)
+    if standing is None:
+        raise CampaignError("id", f"there is no campaign {campaign_id}")
+    if as_json:
+        print_json(standing.as_dict())
+        return
+    used = [state for state in SHOWN if standing.by_state.get(state)]
+    rows = [[name, *(states.get(state, 0) for state in used)] for name, states in sorted(standing.by_account.items())]
+    rows.append(["total", *(standing.by_state.get(state, 0) for state in used)])
+    reason = f" ({standing.campaign.state_reason})" if standing.campaign.state_reason else ""
+    print_table(
+        f"{standing.campaign.name}: {standing.campaign.state}{reason}, {standing.final:,} of {standing.messages:,} final",
+        ["account", *map(str, used)],
+        rows,
+    )

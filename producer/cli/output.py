@@ -1,0 +1,80 @@
+"""What commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+out = Console(soft_wrap=False)
+err = Console(stderr=True)
+
+
+def complain(text: str) -> None:
+    err.print(f"[bold red]error:[/] {_plain(text)}", highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    err.print(_plain(text), highlight=False, soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout."""
+    print_bytes(orjson.dumps(value, default=_simple, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+
+
+def print_bytes(text: bytes) -> None:
+    out.file.write(text.decode() + "\n")
+    out.file.flush()
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for number, column in enumerate(columns):
+        numeric = all(isinstance(row[number], int | float | Decimal) or row[number] in {"", "-"} for row in rows)
+        table.add_column(column, justify="right" if rows and numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_plain(show(cell)) for cell in row))
+    out.print(table)
+
+
+def show(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case datetime():
+            return value.strftime("%Y-%m-%d %H:%M:%S")
+        case float():
+            return f"{value:.1f}"
+        case int():
+            return f"{value:,}"
+        case _:
+            return str(value)
+
+
+def emit(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, title: str = "") -> None:
+    """A list of things, for people or for programs."""
+    if as_json:
+        print_json(list(rows))
+    else:
+        print_table(title, columns, [[row.get(column) for column in columns] for row in rows])
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def _simple(value: object) -> object:
+    match value:
+        case UUID() | Decimal():
+            return str(value)
+        case frozenset() | set():
+            return sorted(value)
+        case _:
+            raise TypeError(type(value).__name__)

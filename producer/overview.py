@@ -1,0 +1,89 @@
+"""Figures about campaigns, for the API, the command line and the demo alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models.queries import counts
+from models.states import FINAL, CampaignState, MessageState
+from models.tables import Campaign
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a campaign stands. `by_account` holds the counters by account and state."""
+
+    campaign: Campaign
+    by_account: Mapping[str, Mapping[MessageState, int]]
+
+    @property
+    def by_state(self) -> dict[MessageState, int]:
+        total: dict[MessageState, int] = {}
+        for states in self.by_account.values():
+            for state, n in states.items():
+                total[state] = total.get(state, 0) + n
+        return total
+
+    @property
+    def messages(self) -> int:
+        return sum(self.by_state.values())
+
+    @property
+    def final(self) -> int:
+        return sum(n for state, n in self.by_state.items() if state in FINAL)
+
+    @property
+    def left(self) -> int:
+        """Messages that have not left yet."""
+        return self.by_state.get(MessageState.QUEUED, 0)
+
+    @property
+    def over(self) -> bool:
+        """Nothing will change any more."""
+        return self.campaign.finished_at is not None or self.campaign.state is CampaignState.FAILED
+
+    def as_dict(self) -> dict[str, Any]:
+        campaign = self.campaign
+        return {
+            "id": str(campaign.id),
+            "name": campaign.name,
+            "state": str(campaign.state),
+            "state_reason": campaign.state_reason,
+            "created_at": campaign.created_at,
+            "started_at": campaign.started_at,
+            "finished_at": campaign.finished_at,
+            "rows": campaign.rows_total,
+            "rejected_rows": campaign.rows_rejected,
+            "messages": self.messages,
+            "segments": campaign.segments_total,
+            "final": self.final,
+            "states": {str(state): n for state, n in sorted(self.by_state.items())},
+            "accounts": {
+                account: {str(state): n for state, n in sorted(states.items())}
+                for account, states in sorted(self.by_account.items())
+            },
+        }
+
+
+def progress(session: Session, campaign_id: UUID) -> Progress | None:
+    campaign = session.get(Campaign, campaign_id, populate_existing=True)
+    return None if campaign is None else Progress(campaign, counts(session, campaign_id))
+
+
+def recent(
+    session: Session, limit: int, state: CampaignState | None = None, before: datetime | None = None
+) -> list[Progress]:
+    """Campaigns, newest first."""
+    query = select(Campaign).order_by(Campaign.created_at.desc(), Campaign.id).limit(limit)
+    if state is not None:
+        query = query.where(Campaign.state == state)
+    if before is not None:
+        query = query.where(Campaign.created_at < before)
+    return [Progress(campaign, counts(session, campaign.id)) for campaign in session.execute(query).scalars()]
