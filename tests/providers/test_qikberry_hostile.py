@@ -14,7 +14,7 @@ from providers.base import Forged, Page, Push, Raw
 from providers.wire import BadBody, Reply
 from tests.support.qikberry import GROUP, NOW, ONE, REF, THREE, TWO, adapter, answered, page, row, status_row
 
-WRONG_TYPES = [None, True, -1, 10**30, 1.5, "", "x" * 5000, "\x00", [], {}, [[]], {"a": {"b": None}}]
+WRONG_TYPES: list[object] = [None, True, -1, 10**30, 1.5, "", "x" * 5000, "\x00", [], {}, [[]], {"a": {"b": None}}]
 
 
 @pytest.mark.parametrize("wrong", WRONG_TYPES, ids=lambda wrong: repr(wrong)[:20])
@@ -97,9 +97,10 @@ def test_no_page_makes_it_raise_anything_but_bad_body(body: object, kind: str) -
 @given(body=st.binary(max_size=80), kind=KINDS, query=st.text(max_size=30))
 def test_no_bytes_make_it_raise_anything_but_bad_body(body: bytes, kind: str, query: str) -> None:
     try:
-        adapter().parse_reports(Raw(body, kind, query, "push"))
-    except BadBody as error:
-        assert str(error).startswith("body: ")
+        found = adapter().parse_reports(Raw(body, kind, query, "push"))
+    except BadBody:
+        return
+    assert all(report.provider_id or report.ref for report in found.reports)
 
 
 @budget(max_examples=200, deadline=None)
