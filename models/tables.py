@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from models.segments import Encoding
 from models.states import BatchState, CampaignState, MessageState
 from models.types import Money, UtcDateTime, Word, new_id
 
@@ -161,11 +162,21 @@ class Message(Base):
         Index("ix_messages_open", "account", "submitted_at",
               postgresql_where=sql("state IN ('submitted', 'held', 'sent')"),
               sqlite_where=sql("state IN ('submitted', 'held', 'sent')")),
+        Index("ix_messages_deadline", "deadline",
+              postgresql_where=sql("state IN ('submitted', 'held', 'sent')"),
+              sqlite_where=sql("state IN ('submitted', 'held', 'sent')")),
+        Index("ix_messages_expiring", "expires_at",
+              postgresql_where=sql("state = 'queued' AND expires_at IS NOT NULL"),
+              sqlite_where=sql("state = 'queued' AND expires_at IS NOT NULL")),
         Index("ix_messages_not_final", "campaign_id",
               postgresql_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')"),
               sqlite_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')")),
         Index("ix_messages_msisdn", "msisdn"),
     )  # fmt: skip
+
+    @property
+    def encoding_word(self) -> Encoding:
+        return Encoding(self.encoding)
 
     @property
     def ref(self) -> str:
