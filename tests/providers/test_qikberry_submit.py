@@ -299,6 +299,8 @@ UNCLEAR = [
     case("two statuses", answered(row(1), code=422), Unclear("answer_without_status")),
     case("status true", answered(row(1), status=True), Unclear("answer_without_status")),
     case("rows under an error", answered(row(1), status="ERROR"), Unclear("error_with_rows")),
+    case("an undocumented status", answer(200, {"status": "QUEUED", "data": []}), Unclear("undocumented_status")),
+    case("an undocumented number", answer(200, {"status": 201}), Unclear("undocumented_status")),
     case("rows of text", answered(data="none"), Unclear("unreadable_rows")),
     case("rows of an unknown kind", answered(data={"queued": 2}), Unclear("unreadable_rows")),
     case("rows of nonsense", answered(1, None, "x", [], {}), Unclear("missing_in_response")),
