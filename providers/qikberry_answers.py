@@ -27,6 +27,7 @@ from providers.shared import bare_refusal, dig, json_or_none, retry_after, showa
 from providers.wire import Reply
 
 _SUCCESS = frozenset({"200", "ok", "202"})
+_FAILED = re.compile(r"\s*(err|fail|invalid|reject|unauth|denied|forbid|false)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Envelope:
         """The HTTP status the body claims, or 0."""
         claimed = self.code if self.code is not None else whole(self.body, "status")
         return claimed if claimed is not None and 100 <= claimed <= 599 else 0
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it says in so many words (or by an HTTP status) that it failed: a word nobody documented does not."""
+        return self.ok is False and (self.status >= 400 or bool(_FAILED.match(text(self.body, "status") or "")))
 
 
 def read_envelope(value: object, secrets: tuple[str, ...] = ()) -> Envelope | None:

@@ -8,9 +8,10 @@ so (`absence_proves`); even then only a well-formed empty answer counts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from models.states import MessageState
 from providers.base import Found, LookUpBy, LookUpPolicy, NoAnswer, NotThere, Report, Sighting, Sought
 from providers.qikberry_answers import Envelope, read_envelope, signal_of
 from providers.qikberry_items import Item, fits_mask
@@ -139,4 +140,9 @@ def _submitted(account: Account, item: Item) -> datetime | None:
 
 def _oldest_first(account: Account, ours: Sequence[tuple[Item, Report]]) -> Sequence[Report]:
     last = datetime.max.replace(tzinfo=UTC)
-    return [report for _, report in sorted(ours, key=lambda pair: _submitted(account, pair[0]) or last)]
+    return [_taken(report) for _, report in sorted(ours, key=lambda pair: _submitted(account, pair[0]) or last)]
+
+
+def _taken(report: Report) -> Report:
+    """Even under a word we do not know, a row proves that the message was accepted."""
+    return report if report.state is not None else replace(report, state=MessageState.SUBMITTED)

@@ -52,6 +52,8 @@ def _read(account: Account, chunk: Sequence[Outgoing], reply: Reply, envelope: E
         return _accepted(account, chunk, envelope, data)
     if data:  # rows of messages under an error: two stories at once
         return all_alike(chunk, Unclear("error_with_rows"))
+    if not envelope.refuses:
+        return all_alike(chunk, Unclear("undocumented_status"))
     return _refused(chunk, *refusal(envelope.status, envelope, reply), envelope)
 
 
@@ -99,7 +101,7 @@ def _by_place(said: str | None, outcome: Refused) -> Outcome:
         return Refused(Failure(code, FailureClass.TEMPORARY, "another recipient of the request was refused"))
     own = by_words(code, said)[0]
     klass = own.failure.klass if isinstance(own, Refused) else FailureClass.CONTENT
-    return Refused(Failure(code, FailureClass.RECIPIENT if klass is FailureClass.ACCOUNT else klass, said))
+    return Refused(Failure(code, FailureClass.CONTENT if klass is FailureClass.ACCOUNT else klass, said))
 
 
 # --- accepted requests -----------------------------------------------------------------------------------------------
