@@ -116,7 +116,7 @@ class Qikli:
         self.look_up_policy = LOOK_UP_IN_LOGS if self._has_logs else WAIT_FOR_REPORTS
 
     def _read_options(self, options: Options) -> None:
-        tracking = Options(options.table("tracking"))
+        tracking = options.part("tracking")
         self._tracking = {"track": tracking.text("track", "SMS"), "type": tracking.text("type")}
         self._tracked = bool(options.table("tracking"))
         tracking.done()

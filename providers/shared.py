@@ -284,8 +284,9 @@ class Options:
     Every reader raises ValueError("options.x: found …, expected …") for a wrong type or value.
     """
 
-    def __init__(self, given: Mapping[str, object]) -> None:
+    def __init__(self, given: Mapping[str, object], inside: str = "") -> None:
         self._given = given
+        self._inside = inside
         self._known: set[str] = set()
 
     def _take(self, name: str) -> object:
@@ -297,7 +298,7 @@ class Options:
         if value is None:
             return default
         if not isinstance(value, str):
-            raise self.wrong(name, value, "a text")
+            raise self.fault(name, value, "a text")
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -305,7 +306,7 @@ class Options:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise self.wrong(name, value, "true or false")
+            raise self.fault(name, value, "true or false")
         return value
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
@@ -313,7 +314,7 @@ class Options:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.wrong(name, value, f"a whole number from {low} to {high}")
+            raise self.fault(name, value, f"a whole number from {low} to {high}")
         return value
 
     def choice(self, name: str, allowed: Sequence[str], default: str = "") -> str:
@@ -321,22 +322,41 @@ class Options:
         if value is None:
             return default
         if not isinstance(value, str) or value not in allowed:
-            raise self.wrong(name, value, "one of " + ", ".join(allowed))
+            raise self.fault(name, value, "one of " + ", ".join(allowed))
         return value
+
+    def any(self, name: str) -> object:
+        """Whatever was given, or None: the caller judges its type."""
+        return self._take(name)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self._take(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise self.fault(name, value, "a list of texts")
+        return tuple(value)
 
     def table(self, name: str) -> Mapping[str, object]:
         value = self._take(name)
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            raise self.wrong(name, value, "a table")
+            raise self.fault(name, value, "a table")
         return value
+
+    def part(self, name: str) -> Options:
+        """The options inside the table `name` (an empty one where it is not given), read in the same way."""
+        return Options(self.table(name), f"{self._inside}{name}.")
 
     def done(self) -> None:
         """Raises ValueError for the first option that was never read."""
         for name in self._given:
             if name not in self._known:
-                raise self.wrong(name, self._given[name], "one of " + ", ".join(sorted(self._known)) + " as its name")
+                raise self.fault(name, self._given[name], "one of " + ", ".join(sorted(self._known)) + " as its name")
+
+    def fault(self, name: str, value: object, expected: str) -> ValueError:
+        return self.wrong(self._inside + name, value, expected)
 
     @staticmethod
     def wrong(name: str, value: object, expected: str) -> ValueError:

@@ -187,7 +187,7 @@ def test_the_base_url_keeps_its_path_prefix(base: str) -> None:
         ({"credentials": {"username": "a:b", "password": "s3cr3t-pass"}}, "credentials.username: holds a colon"),
         ({"credentials": {"username": "u", "password": "s3cr3t-pass\n"}}, "credentials.password: holds control"),
         ({"options": {"trackng": {}}}, "options.trackng: found"),
-        ({"options": {"tracking": {"kind": "x"}}}, "options.kind: found"),
+        ({"options": {"tracking": {"kind": "x"}}}, "options.tracking.kind: found"),
         ({"options": {"tracking": "SMS"}}, "options.tracking: found 'SMS', expected a table"),
         ({"options": {"validity": 2881}}, "options.validity: found 2881, expected a whole number from 0 to 2880"),
         ({"options": {"validity": True}}, "options.validity: found True"),
