@@ -234,7 +234,7 @@ class Generic:
         ours = self._refusals.get(code.lower()) if code else self._refusals.get(f"http_{reply.status}")
         if ours is None:
             if code and reply.status >= 400:
-                tell_once("generic", "refusal", code)
+                tell_once("generic", "refusal", self._showable(code))
             return None
         shown = self._showable(code) or f"http_{reply.status}"
         reason = self._showable(text(at(body, self._reason_path)) if self._reason_path else None) or "no reason given"
@@ -289,7 +289,7 @@ class Generic:
             return "no id or no status"
         state = self._states.get(word.lower())
         if state is None:
-            tell_once("generic", "status", word)
+            tell_once("generic", "status", self._showable(word))
         when, code = self._field(row, "at"), text(self._field(row, "code"))
         key = ":".join((provider_id or ref or "", word, code or "", text(when) or ""))
         return Report(

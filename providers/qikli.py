@@ -56,6 +56,7 @@ from providers.shared import (
     money,
     rows,
     same_secret,
+    showable,
     text,
     timestamp,
     whole,
@@ -282,7 +283,8 @@ class Qikli:
             provider_id=message_id,
             ref=message_id,
             msisdn=digits(dig(row, "to")) or None,
-            raw_status=(text(status, "name") or f"{whole(status, 'groupId')}/{whole(status, 'id')}")[:100],
+            raw_status=showable(text(status, "name"), self._secrets, 100)
+            or f"{whole(status, 'groupId')}/{whole(status, 'id')}",
             failure=failure_of(status, error, self._secrets),
             at=timestamp(dig(row, "doneAt")) or timestamp(dig(row, "sentAt")),
             parts=parts,
