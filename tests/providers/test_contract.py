@@ -353,7 +353,7 @@ def survives(built: Provider, chunk: list[Outgoing], reply: Reply) -> None:
     assert set(submission.outcomes) == {m.id for m in chunk}
     assert all(isinstance(o, Accepted | Refused | Unclear) for o in submission.outcomes.values())
     refused = [o.failure for o in submission.outcomes.values() if isinstance(o, Refused)]
-    assert all(isinstance(failure.klass, FailureClass) and failure.reason for failure in refused)
+    assert all(failure.code and failure.reason for failure in refused)
     built.read_signal(reply)
     for page in built.first_pages(OpenWork(NOW, ["group-1"], NOW)) or [Page()]:
         built.following(page, reply)

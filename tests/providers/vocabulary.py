@@ -163,10 +163,14 @@ CLIQTEL = Vocabulary(
 # --- Qikberry: Delivery status and Error codes -----------------------------------------------------------------------
 
 _BERRY_WORDS = (
-    "SCHEDULED", "AWAITING-DLR", "ENROUTE", "DELIVERED", "DELIVRD", "EXPIRED", "DELETED", "UNDELIVERABLE", "UNDELIV",
-    "TIMEOUT-DLR", "INVALID-SUB", "ABSENT-SUB", "HANDSET-ERR", "BARRED", "NET-ERR", "MEMEXEC", "FAILED", "SERVER-ERR",
-    "DUPLICATE", "INV-PEID", "INV-TMID", "INV-ENTITY", "INV-TEMPLATE", "DLT-INV-TMID", "DLT-INV-TM-ID",
-    "DLT-HEADER-INACTIVE", "DLT-TM-INACTIVE", "DLT-SENDER-NOT-REG-TM", "INV-PROVISION", "INV-SERVICE", "INV-SCHEDULE",
+    "SCHEDULED", "AWAITING-DLR", "AWAITING_DLR", "ENROUTE", "EN_ROUTE", "DELIVERED", "EXPIRED", "DELETED",
+    "UNDELIVERABLE", "TIMEOUT-DLR", "INV-PEID", "INV-TMID", "INV-ENTITY", "INV-TEMPLATE", "DELIVRD", "INVALID-SUB",
+    "ABSENT-SUB", "HANDSET-ERR", "BARRED", "NET-ERR", "MEMEXEC", "FAILED", "MOB-OFF", "HANDSET-BUSY", "SERIES-BLK",
+    "UNDELIV", "SERIES-BLOCK", "NO-CREDITS", "NO-ACCOUNT", "SERVER-ERR", "INV-NUMBER", "SPAM", "DNDNUMB", "BLACKLST",
+    "SNDR-BLOCK", "TEMPLATE-NOT-FOUND", "INV-SENDER", "NOT-OPTIN", "OPTOUT-REJ", "PROMO-TMOUT", "REJECTED",
+    "NOTALLOWED", "DUPLICATE", "THROTTLED", "DLT-REJECTED", "REJ-MULTIPART", "DLT-INV-TMID", "DLT-INV-ENTITY",
+    "DLT-INV-TM-ID", "DLT-ENTITY-NOT-FOUND", "DLT-TM-BLACKLST", "DLT-ENTITY-BLACKLST", "DLT-HEADER-INACTIVE",
+    "DLT-TM-INACTIVE", "DLT-SENDER-NOT-REG-TM", "INV-PROVISION", "INV-SERVICE", "INV-SCHEDULE",
 )  # fmt: skip
 
 
@@ -179,6 +183,16 @@ def _berry_word(word: str) -> Raw:
 
 
 QIKBERRY = Vocabulary(
+    options={"service": "T"},
+    refusals=[
+        *(
+            (f"HTTP {status}", answer(status, {"status": "ERROR", "code": status, "message": "no"}))
+            for status in (400, 401, 403, 404, 422, 429)
+        ),
+        ("without code", answer(401, {"message": "Unauthenticated."})),
+        ("insufficient balance", answer(400, {"status": "ERROR", "message": "Insufficient balance"})),
+        ("validation as object", answer(422, {"status": "ERROR", "code": 422, "message": {"to": ["is invalid"]}})),
+    ],
     words=[(word, _berry_word(word)) for word in _BERRY_WORDS],
     unknown_word=_berry_word("TELEPORTED"),
 )
