@@ -196,9 +196,12 @@ _LONG_NUMBER = re.compile(r"\+?[0-9]{7,}")
 
 
 def showable(value: object, secrets: Iterable[str] = (), limit: int = 200) -> str:
-    """A foreign text fit for errors and logs: one line, no secret, long digit runs masked, at most `limit` long."""
+    """A foreign text fit for errors and logs: one line, no secret, long digit runs masked, at most `limit` long.
+
+    Secrets under four characters are not looked for: they would blank out ordinary words, and protect nothing.
+    """
     shown = " ".join(value.split()) if isinstance(value, str) else ""
-    for secret in sorted((s for s in secrets if s), key=len, reverse=True):
+    for secret in sorted((s for s in secrets if len(s) >= 4), key=len, reverse=True):
         shown = shown.replace(secret, "***")
     shown = _LONG_NUMBER.sub(lambda m: f"***{m.group()[-3:]}", shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -390,3 +392,13 @@ def test_no_secret_shows_in_what_is_kept() -> None:
     reply = answer(400, {"error": {"code": "KEY", "message": "token s3cr3t-token is old"}})
     kept = repr((acme(), acme().read_submit([MINE], reply)))
     assert not any(secret in kept for secret in SECRETS)
+
+
+def test_the_example_of_the_manual_is_an_account_that_works() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "providers" / "generic.md").read_text("utf-8")
+    written = tomllib.loads(manual.split("```toml\n")[1].split("```")[0])["accounts"]["acme"]
+    account = settings(written["base_url"], credentials={"token": "s3cr3t-token"}, options=written["options"])
+    generic = Generic(account)
+    assert orjson.loads(generic.submit_request([MINE], "B").body)["reference"] == "ref-1"
+    accepted = answer(200, {"status": "queued", "data": [{"id": "m-1"}]})
+    assert generic.read_submit([MINE], accepted).outcomes["1"] == Accepted("m-1")

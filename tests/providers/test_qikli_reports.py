@@ -36,6 +36,7 @@ from providers.base import (
     ServerTrouble,
     Sought,
     Throttle,
+    Unclear,
 )
 from providers.qikli import Qikli
 from providers.qikli_codes import ERRORS, GROUPS, STATUSES, failure_of, status_of
@@ -432,3 +433,34 @@ def test_raw_bytes_never_raise(body: bytes, status: int) -> None:
 def test_a_refusal_without_json_is_told_by_its_status_alone() -> None:
     outcome = adapter().read_submit([ONE], answer(400, b"\xff\xfe\x00")).outcomes["1"]
     assert outcome == Refused(Failure("http_400", F.CONTENT, "the request was refused with HTTP 400"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages":[{"messageId":"ref-1","status":{"groupId":1,"id":26}}',  # truncated
+        b"<html><body>Welcome to the hotel network</body></html>",
+        b"\xff\xfe\x00\x01",
+        b"\x1f\x8b\x08",  # gzip nobody expanded
+        b'{"messages":null}',
+        b'{"messages":{"messageId":"ref-1"}}',
+        b'{"messages":[null,[],7,"x"]}',
+        b'{"messages":[{"messageId":"ref-1"}]}',
+        b'{"messages":[{"messageId":"ref-1","status":null}]}',
+        b'{"messages":[{"messageId":"ref-1","status":[]}]}',
+        b'{"messages":[{"messageId":"ref-1","status":{}}]}',
+        b'{"messages":[{"messageId":"ref-1","status":{"groupId":null,"id":null}}]}',
+        b'{"messages":[{"messageId":"ref-1","status":{"groupId":99999999999999999999999,"id":26}}]}',
+        b'{"messages":[{"messageId":"ref-1","status":{"groupId":true,"id":true}}]}',
+        b'{"messages":[{"messageId":["ref-1"],"to":{},"status":{"groupId":1,"id":26}}]}',
+        b'{"requestError":{"serviceException":{"messageId":"UNAUTHORIZED"}}}',  # a refusal, but with 200
+        b"[" * 2000,
+    ],
+)
+def test_a_hostile_200_is_never_taken_for_an_answer(body: bytes) -> None:
+    assert isinstance(adapter().read_submit([ONE], Reply(200, {}, body)).outcomes["1"], Unclear)
+
+
+def test_of_duplicate_keys_the_last_counts_as_json_parsers_do() -> None:
+    body = b'{"messages":[{"messageId":"ref-1","status":{"groupId":5,"id":10,"groupId":1,"id":26}}]}'
+    assert isinstance(adapter().read_submit([ONE], Reply(200, {}, body)).outcomes["1"], Accepted)
