@@ -48,6 +48,7 @@ from providers.base import (
     Unclear,
     Verdict,
 )
+from providers.bodies import parse_json
 from providers.generic_setup import (
     CLASSES,
     FIELDS,
@@ -375,7 +376,4 @@ def _pushed(raw: Raw) -> object:
         if not pairs:
             raise BadBody("neither a body nor a query")
         return pairs
-    try:
-        return orjson.loads(raw.body.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as error:
-        raise BadBody(f"not JSON: {error}") from error
+    return parse_json(raw.body)

@@ -43,6 +43,7 @@ from providers.base import (
     Submission,
     Verdict,
 )
+from providers.bodies import parse_json
 from providers.qikli_answers import read_answer, signal_of
 from providers.qikli_codes import failure_of, status_of
 from providers.shared import (
@@ -255,10 +256,7 @@ class Qikli:
         return Page(page.query, page.number + 1, page.seen + count) if count >= self._limit else None
 
     def parse_reports(self, raw: Raw) -> Parsed:
-        try:
-            results = _results(orjson.loads(raw.body.removeprefix(b"\xef\xbb\xbf")))
-        except orjson.JSONDecodeError as error:
-            raise BadBody(f"not JSON: {error}") from error
+        results = _results(parse_json(raw.body))
         if results is None:
             raise BadBody("no list of results")
         read = [(f"results[{place}]", self._report(row)) for place, row in enumerate(results)]

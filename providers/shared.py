@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode
 
 from providers.base import (
@@ -30,6 +29,7 @@ from providers.base import (
     Throttle,
     Unclear,
 )
+from providers.retry_after import parse_http_date, parse_retry_after
 from providers.wire import BadBody, Reply
 
 log = logging.getLogger("drumline.providers")
@@ -224,23 +224,10 @@ def tell_once(provider: str, kind: str, value: object) -> None:
 
 
 def retry_after(reply: Reply) -> float | None:
-    """`Retry-After` in seconds, from delta-seconds or an HTTP-date (measured against the answer's own `Date`)."""
-    given = (reply.header("retry-after") or "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", given):
-        return float(given)
-    until = _http_date(given)
-    if until is None:
-        return None
-    now = _http_date(reply.header("date") or "") or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds())
-
-
-def _http_date(given: str) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(given)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    """`Retry-After` in seconds (at most `providers.retry_after.CAP`), measured against the answer's own `Date`."""
+    clock = datetime.now(UTC)
+    now = parse_http_date(reply.header("date") or "", clock) or clock
+    return parse_retry_after(reply.header("retry-after"), now)
 
 
 def bare_refusal(reply: Reply) -> tuple[Refused | Unclear, Signal | None]:
