@@ -43,6 +43,7 @@ from providers.base import (
     Submission,
     Verdict,
 )
+from providers.bodies import parse_json
 from providers.qikli_answers import read_answer, signal_of
 from providers.qikli_codes import failure_of, status_of
 from providers.shared import (
@@ -56,6 +57,7 @@ from providers.shared import (
     money,
     rows,
     same_secret,
+    showable,
     text,
     timestamp,
     whole,
@@ -116,7 +118,7 @@ class Qikli:
         self.look_up_policy = LOOK_UP_IN_LOGS if self._has_logs else WAIT_FOR_REPORTS
 
     def _read_options(self, options: Options) -> None:
-        tracking = Options(options.table("tracking"))
+        tracking = options.part("tracking")
         self._tracking = {"track": tracking.text("track", "SMS"), "type": tracking.text("type")}
         self._tracked = bool(options.table("tracking"))
         tracking.done()
@@ -254,10 +256,7 @@ class Qikli:
         return Page(page.query, page.number + 1, page.seen + count) if count >= self._limit else None
 
     def parse_reports(self, raw: Raw) -> Parsed:
-        try:
-            results = _results(orjson.loads(raw.body.removeprefix(b"\xef\xbb\xbf")))
-        except orjson.JSONDecodeError as error:
-            raise BadBody(f"not JSON: {error}") from error
+        results = _results(parse_json(raw.body))
         if results is None:
             raise BadBody("no list of results")
         read = [(f"results[{place}]", self._report(row)) for place, row in enumerate(results)]
@@ -282,7 +281,8 @@ class Qikli:
             provider_id=message_id,
             ref=message_id,
             msisdn=digits(dig(row, "to")) or None,
-            raw_status=(text(status, "name") or f"{whole(status, 'groupId')}/{whole(status, 'id')}")[:100],
+            raw_status=showable(text(status, "name"), self._secrets, 100)
+            or f"{whole(status, 'groupId')}/{whole(status, 'id')}",
             failure=failure_of(status, error, self._secrets),
             at=timestamp(dig(row, "doneAt")) or timestamp(dig(row, "sentAt")),
             parts=parts,

@@ -37,6 +37,7 @@ from providers.shared import (
     retry_after,
     rows,
     showable,
+    tell_once,
     text,
     whole,
 )
@@ -206,6 +207,8 @@ def _refusal(reply: Reply, secrets: Secrets) -> tuple[Refused | Unclear, Signal 
     envelope = _envelope(json_or_none(reply), secrets)
     if envelope is None or reply.status == 408:
         return *bare_refusal(reply), ()
+    if envelope.code not in _CODES:
+        tell_once("qikli", "error code", envelope.code)
     klass = _STATUSES.get(reply.status) or _CODES.get(envelope.code, _F.CONTENT)
     failure = Failure(envelope.code, klass, envelope.reason)
     if klass is _F.THROTTLED:

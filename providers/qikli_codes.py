@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from models.states import MessageState
 from providers.base import Failure, FailureClass
-from providers.shared import flag, showable, tell_once, text, whole
+from providers.shared import dig, flag, showable, tell_once, text, whole
 
 _S = MessageState
 _F = FailureClass
@@ -344,10 +344,11 @@ ERRORS |= {number: Error(name, None, _DLT_EXCEPTIONS.get(number, _SEND)) for num
 
 
 def status_of(payload: object) -> Status:
-    """The meaning of a `status` object: by group, then by id. An id that contradicts its group is not believed."""
+    """The meaning of a `status` object: by group, then by id. An id that contradicts its group is not believed; one
+    without any group is."""
     group, number = whole(payload, "groupId"), whole(payload, "id")
     known = STATUSES.get(number) if number is not None else None
-    if known and (group is None or group in known.groups):
+    if known and (group in known.groups or dig(payload, "groupId") is None):
         return known
     tell_once("qikli", "status", f"{group}/{number}")
     return GROUPS.get(group, UNKNOWN) if group is not None else UNKNOWN

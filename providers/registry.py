@@ -1,21 +1,20 @@
-"""Which providers there are: every module of this package that holds an adapter class.
+"""Which providers there are: found, not listed, so that a new one is one file.
 
-Found, not listed, so that a new provider is one file. A module is an adapter's when it defines a class with the
-`name` and `credential_names` of `Provider`.
+An adapter lives in the module of its own name: `providers/acme.py` holds the class whose `name` is "acme". A module is
+imported when it is first asked for, so a process that never sends pulls in no HTTP client, and this module can be
+imported by any other of the package.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Protocol, cast
 
 import providers
 from providers.base import AccountSettings, Provider
-
-_NOT_ADAPTERS = frozenset({"accounts", "base", "http", "registry", "shared", "transport", "wire"})
-"""Not even imported: the registry shall not pull an HTTP client into processes that never send."""
 
 
 class Adapter(Provider, Protocol):
@@ -24,28 +23,46 @@ class Adapter(Provider, Protocol):
     def __init__(self, settings: AccountSettings) -> None: ...
 
 
-def _adapters_of(module_name: str) -> Iterator[type[Adapter]]:
+@cache
+def _adapter_in(module_name: str) -> type[Adapter] | None:
     module = importlib.import_module(f"providers.{module_name}")
     for value in vars(module).values():
-        if (
-            isinstance(value, type)
-            and value.__module__ == module.__name__
-            and {"name", "credential_names"} <= set(vars(value))
-        ):
-            yield cast("type[Adapter]", value)
+        if isinstance(value, type) and value.__module__ == module.__name__ and _is_adapter(value, module_name):
+            return cast("type[Adapter]", value)
+    return None
 
 
-def _discover() -> dict[str, type[Adapter]]:
-    names = [m.name for m in pkgutil.iter_modules(providers.__path__) if m.name not in _NOT_ADAPTERS]
-    return {adapter.name: adapter for module_name in sorted(names) for adapter in _adapters_of(module_name)}
+def _is_adapter(value: type, module_name: str) -> bool:
+    return vars(value).get("name") == module_name and "credential_names" in vars(value)
 
 
-PROVIDERS: dict[str, type[Adapter]] = _discover()
+@cache
+def _module_names() -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(providers.__path__)))
+
+
+class _Providers(Mapping[str, "type[Adapter]"]):
+    """Every adapter class by its name. Asking for one imports one module; listing them imports all."""
+
+    def __getitem__(self, name: str) -> type[Adapter]:
+        adapter = _adapter_in(name) if name in _module_names() else None
+        if adapter is None:
+            raise KeyError(name)
+        return adapter
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in _module_names() if _adapter_in(name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+PROVIDERS: Mapping[str, type[Adapter]] = _Providers()
 
 
 def build(provider: str, settings: AccountSettings) -> Adapter:
     """The adapter of one account. Raises ValueError for an unknown provider or wrong settings."""
     adapter = PROVIDERS.get(provider)
     if adapter is None:
-        raise ValueError(f"provider: found {provider!r}, expected one of {', '.join(sorted(PROVIDERS))}")
+        raise ValueError(f"provider: found {provider!r}, expected one of {', '.join(PROVIDERS)}")
     return adapter(settings)

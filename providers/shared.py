@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlencode
 
 from providers.base import (
@@ -30,6 +29,7 @@ from providers.base import (
     Throttle,
     Unclear,
 )
+from providers.retry_after import parse_http_date, parse_retry_after
 from providers.wire import BadBody, Reply
 
 log = logging.getLogger("drumline.providers")
@@ -196,9 +196,12 @@ _LONG_NUMBER = re.compile(r"\+?[0-9]{7,}")
 
 
 def showable(value: object, secrets: Iterable[str] = (), limit: int = 200) -> str:
-    """A foreign text fit for errors and logs: one line, no secret, long digit runs masked, at most `limit` long."""
+    """A foreign text fit for errors and logs: one line, no secret, long digit runs masked, at most `limit` long.
+
+    Secrets under four characters are not looked for: they would blank out ordinary words, and protect nothing.
+    """
     shown = " ".join(value.split()) if isinstance(value, str) else ""
-    for secret in sorted((s for s in secrets if s), key=len, reverse=True):
+    for secret in sorted((s for s in secrets if len(s) >= 4), key=len, reverse=True):
         shown = shown.replace(secret, "***")
     shown = _LONG_NUMBER.sub(lambda m: f"***{m.group()[-3:]}", shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
@@ -221,23 +224,10 @@ def tell_once(provider: str, kind: str, value: object) -> None:
 
 
 def retry_after(reply: Reply) -> float | None:
-    """`Retry-After` in seconds, from delta-seconds or an HTTP-date (measured against the answer's own `Date`)."""
-    given = (reply.header("retry-after") or "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", given):
-        return float(given)
-    until = _http_date(given)
-    if until is None:
-        return None
-    now = _http_date(reply.header("date") or "") or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds())
-
-
-def _http_date(given: str) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(given)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    """`Retry-After` in seconds (at most `providers.retry_after.CAP`), measured against the answer's own `Date`."""
+    clock = datetime.now(UTC)
+    now = parse_http_date(reply.header("date") or "", clock) or clock
+    return parse_retry_after(reply.header("retry-after"), now)
 
 
 def bare_refusal(reply: Reply) -> tuple[Refused | Unclear, Signal | None]:
@@ -284,8 +274,9 @@ class Options:
     Every reader raises ValueError("options.x: found …, expected …") for a wrong type or value.
     """
 
-    def __init__(self, given: Mapping[str, object]) -> None:
+    def __init__(self, given: Mapping[str, object], inside: str = "") -> None:
         self._given = given
+        self._inside = inside
         self._known: set[str] = set()
 
     def _take(self, name: str) -> object:
@@ -297,7 +288,7 @@ class Options:
         if value is None:
             return default
         if not isinstance(value, str):
-            raise self.wrong(name, value, "a text")
+            raise self.fault(name, value, "a text")
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -305,7 +296,7 @@ class Options:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise self.wrong(name, value, "true or false")
+            raise self.fault(name, value, "true or false")
         return value
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
@@ -313,7 +304,7 @@ class Options:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.wrong(name, value, f"a whole number from {low} to {high}")
+            raise self.fault(name, value, f"a whole number from {low} to {high}")
         return value
 
     def choice(self, name: str, allowed: Sequence[str], default: str = "") -> str:
@@ -321,22 +312,41 @@ class Options:
         if value is None:
             return default
         if not isinstance(value, str) or value not in allowed:
-            raise self.wrong(name, value, "one of " + ", ".join(allowed))
+            raise self.fault(name, value, "one of " + ", ".join(allowed))
         return value
+
+    def any(self, name: str) -> object:
+        """Whatever was given, or None: the caller judges its type."""
+        return self._take(name)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self._take(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise self.fault(name, value, "a list of texts")
+        return tuple(value)
 
     def table(self, name: str) -> Mapping[str, object]:
         value = self._take(name)
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            raise self.wrong(name, value, "a table")
+            raise self.fault(name, value, "a table")
         return value
+
+    def part(self, name: str) -> Options:
+        """The options inside the table `name` (an empty one where it is not given), read in the same way."""
+        return Options(self.table(name), f"{self._inside}{name}.")
 
     def done(self) -> None:
         """Raises ValueError for the first option that was never read."""
         for name in self._given:
             if name not in self._known:
-                raise self.wrong(name, self._given[name], "one of " + ", ".join(sorted(self._known)) + " as its name")
+                raise self.fault(name, self._given[name], "one of " + ", ".join(sorted(self._known)) + " as its name")
+
+    def fault(self, name: str, value: object, expected: str) -> ValueError:
+        return self.wrong(self._inside + name, value, expected)
 
     @staticmethod
     def wrong(name: str, value: object, expected: str) -> ValueError:
