@@ -1,74 +1,95 @@
-"""What goes over the wire and what comes back: plain values that adapters build and read, without any I/O.
-
-The error tree, drawn:
+"""What an adapter and the HTTP client say to each other.
 
     WireError
-    ├── NotSent          nothing of the request was written: the provider cannot have it
-    └── OutcomeUnknown   it may have arrived: look it up, never send it again blindly
-"""
+    ├── NotSent         nothing of the request was written: it may be sent again
+    └── OutcomeUnknown  at least one byte may have left: never send it again, ask the provider
 
-from __future__ import annotations
+An adapter makes a `Request`, whose bytes are final, and gets a `Reply` or one of the two errors; nothing else.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-import orjson
+from providers.bodies import BadBody, parse_json
+
+__all__ = ["BadBody", "NotSent", "OutcomeUnknown", "Reply", "Request", "Send", "WireError", "public_url"]
 
 
-class WireError(Exception):
-    """An exchange that ended without a complete answer. `reason` is a short code, `detail` holds no secret."""
-
-    def __init__(self, reason: str, detail: str = "", status: int | None = None) -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-        self.status = status
-
-
-class NotSent(WireError):
-    """Not a byte of the request left: DNS, refused, TLS, connect or pool timeout."""
-
-
-class OutcomeUnknown(WireError):
-    """The request may have been received: reset, read timeout, truncated or unreadable answer."""
-
-
-class BadBody(ValueError):
-    """The answer's body is not what it should be; the text says where and how."""
+def public_url(url: str) -> str:
+    """The URL without user information, query and fragment: all three may carry a token."""
+    scheme, mark, rest = url.partition("://")
+    address = rest if mark else scheme
+    host, slash, path = address.split("#", 1)[0].split("?", 1)[0].partition("/")
+    return (scheme + mark if mark else "") + host.rpartition("@")[2] + slash + path
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request with its final bytes. `timeout` in seconds, `max_body` in bytes of the expanded answer."""
+    """One HTTP request as it goes on the wire.
+
+    `url` is absolute, ASCII, already encoded, without user information. `headers` never frame the message (no Host,
+    Content-Length, Transfer-Encoding, Connection, Expect): the client does. `timeout` is in seconds and covers
+    connecting and the whole answer, but not the wait for a free connection. `max_body` caps the answer in bytes, both
+    as sent and expanded.
+    """
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str]
     body: bytes = b""
     timeout: float = 30.0
     max_body: int = 1_048_576
 
+    def __repr__(self) -> str:
+        # Headers hold keys, bodies hold numbers and texts, queries hold tokens: none belongs in a log or a traceback.
+        return f"Request({self.method} {public_url(self.url)}, {len(self.body)} bytes)"
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One complete HTTP answer. Header names are lower case; `elapsed` in seconds."""
+    """A complete HTTP answer of any status, redirects included (they are never followed).
+
+    `body` is expanded and complete. `elapsed` is in seconds, from the free connection to the last byte.
+    """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     elapsed: float = 0.0
 
     def header(self, name: str) -> str | None:
-        return self.headers.get(name.lower())
+        """The header's first value, whatever its case; None where the answer has none."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers.items() if key.lower() == wanted), None)
 
     def json(self) -> object:
-        """The body as JSON. Raises BadBody for anything but one well-formed JSON value."""
-        try:
-            return orjson.loads(self.body.removeprefix(b"\xef\xbb\xbf"))
-        except orjson.JSONDecodeError as error:
-            raise BadBody(f"not JSON: {error}") from error
+        """The body's JSON value; raises `BadBody`, see `providers.bodies.parse_json` for what is refused."""
+        return parse_json(self.body)
+
+
+class WireError(Exception):
+    """No usable answer. `reason` is a short code (`providers.faults.Reason`), `detail` is free of secrets."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
+
+
+class NotSent(WireError):
+    """Nothing of the request was written, so the provider cannot have seen it."""
+
+
+class OutcomeUnknown(WireError):
+    """The request may have been received. `partial` is the status, if the answer's head had arrived."""
+
+    def __init__(self, reason: str, detail: str = "", partial: int | None = None) -> None:
+        super().__init__(reason, detail)
+        self.args = (reason, detail, partial)  # so that a copy or a pickle keeps the status
+        self.partial = partial
 
 
 Send = Callable[[Request], Awaitable[Reply]]
-"""How an adapter's look-up reaches its provider: charged to the account's limits by whoever supplies it.
-Raises NotSent or OutcomeUnknown."""

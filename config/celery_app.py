@@ -1,0 +1,91 @@
+"""The Celery app: every queue, every task's route, every beat tick, and the settings that matter on Redis.
+
+`python -m celery -A config.celery_app worker …`. Tasks live in `producer.tasks` and `workers.tasks`, imported by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from config import names
+from config.accounts import load_accounts
+from config.settings import Settings, settings
+
+
+def make_app(configured: Settings) -> Celery:
+    """An app for these settings. Accounts are read without secrets: only their names make queues."""
+    accounts = list(load_accounts(configured.accounts_file, secrets=False))
+    made = Celery("drumline", include=["producer.tasks", "workers.tasks"])
+    made.conf.update(
+        broker_url=configured.broker_url(),
+        result_backend=None,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_queues=[Queue(name) for name in names.all_queues(accounts)],
+        task_default_queue=names.CONTROL_QUEUE,
+        task_create_missing_queues=False,
+        task_routes=_routes,
+        # Early acknowledgement: the lease in SQL protects the work, not the broker's redelivery.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_soft_shutdown_timeout=configured.shutdown_seconds,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "visibility_timeout": 900,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 30,
+            "socket_keepalive": True,
+            "global_keyprefix": "drumline:",
+            "queue_order_strategy": "priority",
+        },
+        beat_schedule=_beat(accounts),
+        beat_max_loop_interval=1,
+        timezone="UTC",
+    )
+    return made
+
+
+def _routes(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, str] | None:
+    """Shared tasks have their queue by name; an account's tasks are sent with an explicit queue."""
+    if name in names.CONTROL_TASKS:
+        return {"queue": names.CONTROL_QUEUE}
+    if name in names.REPORTS_TASKS:
+        return {"queue": names.REPORTS_QUEUE}
+    return None
+
+
+def _tick(task: str, every: float, queue: str, *args: str) -> dict[str, Any]:
+    """A tick that nobody took in time is worth nothing: it expires, so that a dead worker leaves no backlog."""
+    return {"task": task, "schedule": every, "args": args, "options": {"queue": queue, "expires": max(every * 2, 5)}}
+
+
+def _beat(accounts: list[str]) -> dict[str, Any]:
+    shared = {
+        "dispatch": _tick(names.DISPATCH, 1.0, names.CONTROL_QUEUE),
+        "schedule": _tick(names.SCHEDULE, 1.0, names.CONTROL_QUEUE),
+        "apply-reports": _tick(names.APPLY_REPORTS, 1.0, names.REPORTS_QUEUE),
+        "plan-polls": _tick(names.PLAN_POLLS, 1.0, names.REPORTS_QUEUE),
+        "sweep": _tick(names.SWEEP, 5.0, names.REPORTS_QUEUE),
+    }
+    snapshots = {
+        f"snapshot-{account}": _tick(names.SNAPSHOT, 2.0, names.account_queue(account), account) for account in accounts
+    }
+    return {**shared, **snapshots}
+
+
+def __getattr__(name: str) -> Celery:
+    """`app` is made on first use, so that importing this module needs no environment."""
+    if name not in {"app", "celery"}:
+        raise AttributeError(name)
+    made = make_app(settings())
+    globals()["app"] = globals()["celery"] = made
+    return made

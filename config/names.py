@@ -1,0 +1,39 @@
+"""Every queue, task and beat name: where producer and workers meet without importing each other."""
+
+from __future__ import annotations
+
+CONTROL_QUEUE = "control"  # imports, schedules, dispatch
+REPORTS_QUEUE = "reports"  # inbox, sweep, events
+
+SUBMIT_BATCH = "submit.batch"
+POLL_REPORTS = "reports.poll"
+RESOLVE_UNKNOWN = "unknown.resolve"
+APPLY_REPORTS = "reports.apply"
+PLAN_POLLS = "reports.plan_polls"
+SWEEP = "sweep.run"
+SNAPSHOT = "accounts.snapshot"
+DISPATCH = "campaigns.dispatch"
+SCHEDULE = "campaigns.schedule"
+
+
+CONTROL_TASKS = (DISPATCH, SCHEDULE)
+REPORTS_TASKS = (APPLY_REPORTS, PLAN_POLLS, SWEEP)
+ACCOUNT_TASKS = (POLL_REPORTS, RESOLVE_UNKNOWN, SNAPSHOT)
+
+
+def submit_queue(account: str) -> str:
+    """Where an account's batches wait."""
+    return f"submit.{account}"
+
+
+def account_queue(account: str) -> str:
+    """Where an account's polls, look-ups and snapshots wait: apart from the batches, so that neither starves."""
+    return f"account.{account}"
+
+
+def queues_of(account: str) -> tuple[str, str]:
+    return submit_queue(account), account_queue(account)
+
+
+def all_queues(accounts: list[str]) -> list[str]:
+    return [CONTROL_QUEUE, REPORTS_QUEUE, *(queue for account in accounts for queue in queues_of(account))]

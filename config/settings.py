@@ -1,0 +1,79 @@
+"""Settings from the environment (`DRUMLINE_*`) and from files in a secrets directory."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The repository (or image) root: where `config/`, `models/` … live."""
+
+
+class SettingsError(Exception):
+    """A setting is wrong. The text names the variable, what was found and what was expected."""
+
+
+class Settings(BaseSettings):
+    """Everything that is not an account. Field `x` is the variable `DRUMLINE_X`."""
+
+    model_config = SettingsConfigDict(env_prefix="DRUMLINE_", env_file=".env", extra="ignore")
+
+    database_url: str = "sqlite:///var/drumline.db"
+    redis_url: str = ""  # empty: the embedded server that `drumline up` and `make demo` start
+    accounts_file: Path = Path("config/accounts.toml")
+    state_dir: Path = Path("var")  # beat's and Flower's state, uploads, the embedded Redis
+    environment: str = "prod"  # part of nothing on the wire; shown in logs and metrics
+    public_url: str = ""  # how providers reach our webhooks, e.g. https://sms.example.com
+
+    api_host: str = "127.0.0.1"
+    api_port: int = 8000
+    flower_host: str = "127.0.0.1"
+    flower_port: int = 5555
+    flower_user: str = "operator"
+    flower_password: SecretStr | None = None
+
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    batch_seconds: float = 10.0  # a batch is what its account may send in this time
+    lease_seconds: float = 60.0  # longer than one HTTP request may take
+    shutdown_seconds: float = 20.0  # how long a worker finishes what it holds
+    default_region: str = ""  # ISO country of numbers without country code; empty: refuse them
+    no_report_grace: float = 7200.0  # seconds beyond validity before a missing report is `expired (no_dlr)`
+    secrets_dir: Path | None = None
+
+    def broker_url(self) -> str:
+        """The Redis URL in Celery's spelling. Raises SettingsError where there is none."""
+        if not self.redis_url:
+            raise SettingsError(
+                "DRUMLINE_REDIS_URL is not set. Start everything with `drumline up` (brings its own Redis), "
+                "or set it, e.g. redis://127.0.0.1:6379/0 or unix:///run/drumline/redis.sock"
+            )
+        if self.redis_url.startswith("unix://"):
+            return "redis+socket://" + self.redis_url.removeprefix("unix://")
+        return self.redis_url
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings. Raises SettingsError naming the variable that is wrong."""
+    return load()
+
+
+def load() -> Settings:
+    """Read the environment anew. Raises SettingsError."""
+    try:
+        first = Settings()
+        return Settings(_secrets_dir=first.secrets_dir) if first.secrets_dir else first
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(item) for item in error.errors())) from error
+
+
+def _explain(item: object) -> str:
+    details = item if isinstance(item, dict) else {}
+    name = "_".join(str(part) for part in details.get("loc", ())).upper()
+    return f"DRUMLINE_{name.removeprefix('DRUMLINE_')}: found {details.get('input')!r}; {details.get('msg')}"

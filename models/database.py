@@ -1,0 +1,103 @@
+"""One way into the database, the same on SQLite (WAL) and PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+
+class DatabaseError(Exception):
+    """The database cannot be used. The text says what was tried and what to do."""
+
+
+class Database:
+    """An engine with two doors: `read()` and `write()`.
+
+    On SQLite a write begins at once with the write lock (BEGIN IMMEDIATE): a transaction that reads first and writes
+    later would otherwise fail when another one wrote in between.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise DatabaseError(f"DRUMLINE_DATABASE_URL is not a database URL: {error}") from error
+        self.dialect = parsed.get_backend_name()
+        if self.dialect == "postgresql" and parsed.get_driver_name() != "psycopg":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if self.dialect not in {"sqlite", "postgresql"}:
+            raise DatabaseError(f"DRUMLINE_DATABASE_URL: found {self.dialect!r}, expected sqlite or postgresql")
+        self.url = parsed.render_as_string(hide_password=False)
+        if self.dialect == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine: Engine = create_engine(parsed, **_engine_options(self.dialect, pool_size))
+        if self.dialect == "sqlite":
+            _prepare_sqlite(self.engine)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that commits at the end of the block, or not at all."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A read-only look; takes no lock on SQLite."""
+        with (
+            self.engine.connect().execution_options(drumline_read=True) as connection,
+            Session(connection, expire_on_commit=False) as session,
+        ):
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def check(self) -> None:
+        """Raises DatabaseError if it cannot be reached."""
+        try:
+            with self.read() as session:
+                session.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            raise DatabaseError(f"the database does not answer: {error.__class__.__name__}: {error}") from error
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to a revision; at the newest already it does nothing."""
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+        with self.engine.connect() as connection:
+            config.attributes["connection"] = connection
+            if revision == "head" or not revision.startswith("-"):
+                command.upgrade(config, revision)
+            else:
+                command.downgrade(config, revision)
+            connection.commit()
+
+
+def _engine_options(dialect: str, pool_size: int) -> dict[str, Any]:
+    if dialect == "sqlite":
+        return {"connect_args": {"timeout": 60, "check_same_thread": False}, "pool_size": pool_size, "max_overflow": 20}
+    return {"pool_size": pool_size, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800}
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        # FULL: a committed intent survives a power cut too; with NORMAL it could be lost and the message sent again.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=60000", "foreign_keys=ON",
+                       "cache_size=-32000", "temp_store=MEMORY"):  # fmt: skip
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("drumline_read")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

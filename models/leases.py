@@ -1,0 +1,103 @@
+"""Leases on batches: who may submit what is in them, until when.
+
+A lease has an owner, an end and a token that grows with every lease. Everything its owner does later names the token,
+so that a worker that slept past its lease finds itself locked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from models.states import BatchState, CampaignState, MessageState
+from models.tables import Batch, Campaign, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    batch_id: UUID
+    campaign_id: UUID
+    account: str
+    owner: str
+    token: int
+
+
+def claim(session: Session, batch_id: UUID, owner: str, now: datetime, seconds: float) -> Lease | None:
+    """Take the lease, or None: someone else has it, or the batch is not to be submitted now."""
+    row = session.execute(
+        update(Batch)
+        .where(Batch.id == batch_id, Batch.state == BatchState.DISPATCHED)
+        .values(
+            state=BatchState.LEASED,
+            lease_owner=owner,
+            lease_token=Batch.lease_token + 1,
+            lease_until=now + timedelta(seconds=seconds),
+        )
+        .returning(Batch.campaign_id, Batch.account, Batch.lease_token)
+    ).one_or_none()
+    return Lease(batch_id, row.campaign_id, row.account, owner, row.lease_token) if row else None
+
+
+def extend(session: Session, lease: Lease, now: datetime, seconds: float) -> bool:
+    """Push the lease's end. False: it is lost, stop at once."""
+    return _fenced(session, lease, lease_until=now + timedelta(seconds=seconds))
+
+
+def hold(session: Session, lease: Lease) -> CampaignState | None:
+    """Lock the lease for this transaction and say the campaign's state. None: the lease is lost."""
+    query = (
+        select(Campaign.state)
+        .join(Batch, Batch.campaign_id == Campaign.id)
+        .where(Batch.id == lease.batch_id, Batch.lease_token == lease.token, Batch.state == BatchState.LEASED)
+        .with_for_update(of=Batch)
+    )
+    return session.execute(query).scalar_one_or_none()
+
+
+def give_back(session: Session, lease: Lease, not_before: datetime) -> bool:
+    """Return the batch to the plan: something in it is due later."""
+    return _fenced(session, lease, state=BatchState.PLANNED, not_before=not_before, lease_owner=None, lease_until=None)
+
+
+def finish(session: Session, lease: Lease, now: datetime) -> BatchState | None:
+    """End the lease: DONE when nothing is queued any more, else back to the plan for the earliest due time."""
+    due = next_due(session, lease.batch_id)
+    if due is None:
+        done = _fenced(session, lease, state=BatchState.DONE, lease_owner=None, lease_until=None)
+        return BatchState.DONE if done else None
+    return BatchState.PLANNED if give_back(session, lease, max(due, now)) else None
+
+
+def next_due(session: Session, batch_id: UUID) -> datetime | None:
+    """When the next queued message of a batch is due; None when nothing is queued. `not_before` NULL is due at once."""
+    queued = (Message.batch_id == batch_id, Message.state == MessageState.QUEUED)
+    at_once = session.execute(select(Message.id).where(*queued, Message.not_before.is_(None)).limit(1)).first()
+    if at_once:
+        return session.execute(select(Batch.not_before).where(Batch.id == batch_id)).scalar_one()
+    return session.execute(select(func.min(Message.not_before)).where(*queued)).scalar_one()
+
+
+def ended(session: Session, now: datetime, limit: int = 100) -> Sequence[Batch]:
+    """Batches whose owner let the lease run out."""
+    query = (
+        select(Batch)
+        .where(Batch.state == BatchState.LEASED, Batch.lease_until < now)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return session.execute(query).scalars().all()
+
+
+def _fenced(session: Session, lease: Lease, **values: object) -> bool:
+    done = session.execute(
+        update(Batch)
+        .where(Batch.id == lease.batch_id, Batch.lease_token == lease.token, Batch.state == BatchState.LEASED)
+        .values(**values)
+        .returning(Batch.id)
+    ).first()
+    return done is not None

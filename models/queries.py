@@ -1,0 +1,126 @@
+"""What several rooms ask the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from models.states import OPEN_AT_PROVIDER, MessageState
+from models.tables import AccountStatus, Attempt, Base, CampaignCount, CampaignEvent, Message
+
+NOT_FINAL = (
+    MessageState.QUEUED,
+    MessageState.SUBMITTING,
+    MessageState.SUBMITTED,
+    MessageState.HELD,
+    MessageState.SENT,
+    MessageState.UNKNOWN,
+)
+
+
+def insert_new(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert what is not there yet; rows that are there already stay as they are."""
+    if rows:
+        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+        session.connection().execute(insert(table).on_conflict_do_nothing(), list(rows))
+
+
+def due_messages(session: Session, batch_id: UUID, now: datetime, limit: int) -> Sequence[Message]:
+    """Queued messages of a batch that may leave now, in row order."""
+    query = (
+        select(Message)
+        .where(
+            Message.batch_id == batch_id,
+            Message.state == MessageState.QUEUED,
+            (Message.not_before.is_(None)) | (Message.not_before <= now),
+        )
+        .order_by(Message.row_no)
+        .limit(limit)
+    )
+    return session.execute(query).scalars().all()
+
+
+def counts(session: Session, campaign_id: UUID) -> dict[str, dict[MessageState, int]]:
+    """Counters of a campaign by account and state."""
+    query = select(CampaignCount.account, CampaignCount.state, CampaignCount.n).where(
+        CampaignCount.campaign_id == campaign_id, CampaignCount.n != 0
+    )
+    result: dict[str, dict[MessageState, int]] = {}
+    for account, state, n in session.execute(query):
+        result.setdefault(account, {})[state] = n
+    return result
+
+
+def recount(session: Session, campaign_id: UUID) -> dict[str, dict[MessageState, int]]:
+    """The same figures counted from the messages themselves."""
+    query = (
+        select(Message.account, Message.state, func.count())
+        .where(Message.campaign_id == campaign_id)
+        .group_by(Message.account, Message.state)
+    )
+    result: dict[str, dict[MessageState, int]] = {}
+    for account, state, n in session.execute(query):
+        result.setdefault(account, {})[state] = n
+    return result
+
+
+def all_final(session: Session, campaign_id: UUID) -> bool:
+    """Asked of the messages, never of the counters."""
+    is_open = exists().where(Message.campaign_id == campaign_id, Message.state.in_(NOT_FINAL))
+    return not session.execute(select(is_open)).scalar_one()
+
+
+def oldest_open(session: Session, account: str) -> datetime | None:
+    """When the oldest message that waits for its report was submitted."""
+    query = select(func.min(Message.submitted_at)).where(
+        Message.account == account, Message.state.in_(tuple(OPEN_AT_PROVIDER))
+    )
+    return session.execute(query).scalar_one()
+
+
+def open_groups(session: Session, account: str, limit: int) -> list[str]:
+    """Provider groups with messages that wait for a report, oldest first."""
+    query = (
+        select(Message.group_id)
+        .where(
+            Message.account == account,
+            Message.state.in_(tuple(OPEN_AT_PROVIDER)),
+            Message.group_id.is_not(None),
+        )
+        .group_by(Message.group_id)
+        .order_by(func.min(Message.submitted_at))
+        .limit(limit)
+    )
+    return [group for group in session.execute(query).scalars() if group]
+
+
+def recent_costs(
+    session: Session, account: str, now: datetime, seconds: float, kinds: Sequence[str]
+) -> list[tuple[float, int, int, int]]:
+    """Requests of the last `seconds`: (age in seconds, requests, messages, segments). What a wiped limiter relearns."""
+    query = select(Attempt.started_at, Attempt.messages, Attempt.segments).where(
+        Attempt.account == account, Attempt.started_at > now - timedelta(seconds=seconds), Attempt.kind.in_(kinds)
+    )
+    return [
+        (max(0.0, (now - started).total_seconds()), 1, messages, segments)
+        for started, messages, segments in session.execute(query)
+    ]
+
+
+def account_status(session: Session, account: str) -> AccountStatus:
+    """The account's row, made on first sight."""
+    found = session.get(AccountStatus, account)
+    if found is None:
+        insert_new(session, AccountStatus, [{"account": account, "snapshot": {}, "virtual_time": 0.0}])
+        found = session.get_one(AccountStatus, account)
+    return found
+
+
+def note_event(session: Session, campaign_id: UUID, kind: str, detail: str, now: datetime) -> None:
+    session.add(CampaignEvent(campaign_id=campaign_id, at=now, kind=kind, detail=detail))

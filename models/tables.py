@@ -1,0 +1,385 @@
+"""The tables: the only record of what was asked, tried and reported. Nouns as in the architecture page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from models.segments import Encoding
+from models.states import BatchState, CampaignState, MessageState
+from models.types import Money, UtcDateTime, Word, new_id
+
+# On SQLite only INTEGER PRIMARY KEY counts up by itself.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime(),
+        Decimal: Money(),
+        dict[str, Any]: JSON(),
+        list[str]: JSON(),
+        UUID: Uuid(),
+    }
+
+
+class Campaign(Base):
+    """Who is told what, by whom, through which accounts, from when to when."""
+
+    __tablename__ = "campaigns"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(200))
+    state: Mapped[CampaignState] = mapped_column(Word(CampaignState), index=True)
+    state_reason: Mapped[str | None] = mapped_column(Text)
+    sender: Mapped[str] = mapped_column(String(64))
+    template: Mapped[str] = mapped_column(Text)
+    common_text: Mapped[str | None] = mapped_column(Text)  # set when the template has no variables
+    route: Mapped[dict[str, Any]]  # account name -> weight
+    options: Mapped[dict[str, Any]] = mapped_column(default=dict)  # handed to the adapter with every message
+    priority: Mapped[str] = mapped_column(String(10), default="normal")
+    weight: Mapped[int] = mapped_column(Integer, default=1)
+    max_rate: Mapped[float | None] = mapped_column(Double)  # messages a second over all accounts
+    validity: Mapped[int | None] = mapped_column(Integer)  # seconds
+    on_unknown: Mapped[str] = mapped_column(String(10), default="give_up")
+    start_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    import_until: Mapped[datetime | None]  # lease of whoever imports; ended means the importer died
+    source: Mapped[str | None] = mapped_column(String(255))
+    rows_total: Mapped[int] = mapped_column(Integer, default=0)
+    rows_accepted: Mapped[int] = mapped_column(Integer, default=0)
+    rows_rejected: Mapped[int] = mapped_column(Integer, default=0)
+    segments_total: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class Batch(Base):
+    """A slice of one campaign for one account; one Celery job. Its lease protects the work."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
+    account: Mapped[str] = mapped_column(String(31))
+    size: Mapped[int] = mapped_column(Integer)
+    state: Mapped[BatchState] = mapped_column(Word(BatchState), default=BatchState.PLANNED)
+    not_before: Mapped[datetime]
+    dispatched_at: Mapped[datetime | None]
+    lease_owner: Mapped[str | None] = mapped_column(String(64))
+    lease_token: Mapped[int] = mapped_column(Integer, default=0)  # counts leases: the fence
+    lease_until: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_batches_due", "account", "campaign_id", "not_before", postgresql_where=sql("state = 'planned'"),
+              sqlite_where=sql("state = 'planned'")),
+        Index("ix_batches_busy", "account", "state", postgresql_where=sql("state IN ('dispatched', 'leased')"),
+              sqlite_where=sql("state IN ('dispatched', 'leased')")),
+        Index("ix_batches_campaign_id", "campaign_id"),
+    )  # fmt: skip
+
+
+class Message(Base):
+    """One MT to one MSISDN, from import to its final state. `trail` is its history, one line per transition."""
+
+    __tablename__ = "messages"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
+    batch_id: Mapped[UUID] = mapped_column()
+    row_no: Mapped[int] = mapped_column(Integer)
+    account: Mapped[str] = mapped_column(String(31))
+    msisdn: Mapped[str] = mapped_column(String(17))
+    country: Mapped[str | None] = mapped_column(String(2))
+    sender: Mapped[str] = mapped_column(String(64))
+    text: Mapped[str | None] = mapped_column(Text)  # None: the campaign's common text
+    encoding: Mapped[str] = mapped_column(String(5))
+    segments: Mapped[int] = mapped_column(SmallInteger)
+    reference: Mapped[str | None] = mapped_column(String(128))  # the client's own
+    state: Mapped[MessageState] = mapped_column(Word(MessageState), default=MessageState.QUEUED)
+    not_before: Mapped[datetime | None]  # queued: not due before; unknown: when to look next
+    tries: Mapped[int] = mapped_column(SmallInteger, default=0)  # refusals spent, never rate waits
+    looks: Mapped[int] = mapped_column(SmallInteger, default=0)
+    ref_round: Mapped[int] = mapped_column(SmallInteger, default=1)
+    attempt_id: Mapped[UUID | None] = mapped_column()  # the last one: the fence of whoever records its answer
+    attempted_at: Mapped[datetime | None]
+    provider_id: Mapped[str | None] = mapped_column(String(128))
+    group_id: Mapped[str | None] = mapped_column(String(128))
+    submitted_at: Mapped[datetime | None]
+    final_at: Mapped[datetime | None]
+    provider_at: Mapped[datetime | None]  # delivered (or failed) when, by the provider's clock
+    deadline: Mapped[datetime | None]  # no report by then: expired (no_dlr)
+    code: Mapped[str | None] = mapped_column(String(64))
+    klass: Mapped[str | None] = mapped_column(String(20))
+    reason: Mapped[str | None] = mapped_column(String(300))
+    parts: Mapped[int | None] = mapped_column(SmallInteger)
+    price: Mapped[Decimal | None]
+    currency: Mapped[str | None] = mapped_column(String(8))
+    network: Mapped[str | None] = mapped_column(String(64))
+    channel: Mapped[str | None] = mapped_column(String(16))
+    read_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]  # cannot leave after this
+    trail: Mapped[str] = mapped_column(Text, default="")
+
+    __table_args__ = (
+        Index("ix_messages_batch", "batch_id", "state"),
+        Index("ix_messages_campaign", "campaign_id", "row_no"),
+        Index("ix_messages_provider_id", "account", "provider_id", postgresql_where=sql("provider_id IS NOT NULL"),
+              sqlite_where=sql("provider_id IS NOT NULL")),
+        Index("ix_messages_unknown", "account", "not_before", postgresql_where=sql("state = 'unknown'"),
+              sqlite_where=sql("state = 'unknown'")),
+        Index("ix_messages_submitting", "batch_id", postgresql_where=sql("state = 'submitting'"),
+              sqlite_where=sql("state = 'submitting'")),
+        Index("ix_messages_open", "account", "submitted_at",
+              postgresql_where=sql("state IN ('submitted', 'held', 'sent')"),
+              sqlite_where=sql("state IN ('submitted', 'held', 'sent')")),
+        Index("ix_messages_deadline", "deadline",
+              postgresql_where=sql("state IN ('submitted', 'held', 'sent')"),
+              sqlite_where=sql("state IN ('submitted', 'held', 'sent')")),
+        Index("ix_messages_expiring", "expires_at",
+              postgresql_where=sql("state = 'queued' AND expires_at IS NOT NULL"),
+              sqlite_where=sql("state = 'queued' AND expires_at IS NOT NULL")),
+        Index("ix_messages_not_final", "campaign_id",
+              postgresql_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')"),
+              sqlite_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')")),
+        Index("ix_messages_msisdn", "msisdn"),
+    )  # fmt: skip
+
+    @property
+    def encoding_word(self) -> Encoding:
+        return Encoding(self.encoding)
+
+    @property
+    def ref(self) -> str:
+        """Our client reference on the wire: stable per message, renewed only after a remembered refusal."""
+        return client_ref(self.id, self.ref_round)
+
+
+def client_ref(message_id: UUID, ref_round: int) -> str:
+    return str(message_id) if ref_round <= 1 else f"{message_id}-r{ref_round}"
+
+
+def message_id_of(ref: str) -> UUID | None:
+    """The message a client reference belongs to, or None when it is not one of ours."""
+    try:
+        return UUID(ref[:36])
+    except ValueError:
+        return None
+
+
+class Attempt(Base):
+    """One HTTP request to one account. Written before a byte leaves; ended with its answer."""
+
+    __tablename__ = "attempts"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    account: Mapped[str] = mapped_column(String(31))
+    kind: Mapped[str] = mapped_column(String(10))  # submit | replay | look_up | poll | probe
+    batch_id: Mapped[UUID | None] = mapped_column()
+    started_at: Mapped[datetime]
+    elapsed_ms: Mapped[int | None] = mapped_column(Integer)  # None: no answer was recorded
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    outcome: Mapped[str | None] = mapped_column(String(20))
+    reason: Mapped[str | None] = mapped_column(String(300))
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    messages: Mapped[int] = mapped_column(Integer, default=0)
+    segments: Mapped[int] = mapped_column(Integer, default=0)
+    message_ids: Mapped[list[str] | None] = mapped_column()
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)  # kept while a byte-identical replay may be needed
+
+    __table_args__ = (Index("ix_attempts_recent", "account", "started_at"), Index("ix_attempts_batch_id", "batch_id"))
+
+
+class InboxPage(Base):
+    """A report page or push exactly as it came, stored before anybody parses it."""
+
+    __tablename__ = "inbox"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    account: Mapped[str] = mapped_column(String(31))
+    kind: Mapped[str] = mapped_column(String(10))  # pull | push | look_up
+    received_at: Mapped[datetime]
+    content_type: Mapped[str] = mapped_column(String(100), default="")
+    query: Mapped[str] = mapped_column(Text, default="")
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    parsed_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index("ix_inbox_new", "id", postgresql_where=sql("parsed_at IS NULL"), sqlite_where=sql("parsed_at IS NULL")),
+    )
+
+
+class DeliveryReport(Base):
+    """One report out of the inbox. `applied_at` None: its message is not known (yet)."""
+
+    __tablename__ = "delivery_reports"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    account: Mapped[str] = mapped_column(String(31))
+    dedupe: Mapped[str] = mapped_column(String(200))
+    inbox_id: Mapped[int | None] = mapped_column(BigInteger)
+    received_at: Mapped[datetime]
+    provider_id: Mapped[str | None] = mapped_column(String(128))
+    ref: Mapped[str | None] = mapped_column(String(200))
+    msisdn: Mapped[str | None] = mapped_column(String(32))
+    state: Mapped[MessageState | None] = mapped_column(Word(MessageState))
+    raw_status: Mapped[str] = mapped_column(String(100), default="")
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    message_id: Mapped[UUID | None] = mapped_column()
+    applied_at: Mapped[datetime | None]
+    effect: Mapped[str | None] = mapped_column(String(40))  # what it did: moved, repeated, late, ...
+    tries: Mapped[int] = mapped_column(SmallInteger, default=0)
+    next_try_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("account", "dedupe"),
+        Index("ix_delivery_reports_message_id", "message_id"),
+        Index("ix_delivery_reports_waiting", "next_try_at", postgresql_where=sql("applied_at IS NULL"),
+              sqlite_where=sql("applied_at IS NULL")),
+    )  # fmt: skip
+
+
+class CampaignCount(Base):
+    """How many messages of a campaign are in a state at an account. Kept in the transaction that moves them."""
+
+    __tablename__ = "campaign_counts"
+
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    account: Mapped[str] = mapped_column(String(31), primary_key=True)
+    state: Mapped[MessageState] = mapped_column(Word(MessageState), primary_key=True)
+    n: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class Lane(Base):
+    """A campaign's place in the fair queue of one account. `finish` is its virtual finish time."""
+
+    __tablename__ = "lanes"
+
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    account: Mapped[str] = mapped_column(String(31), primary_key=True)
+    finish: Mapped[float] = mapped_column(Double, default=0.0)
+
+
+class AccountStatus(Base):
+    """What the workers last said of an account (limiter, breaker), and when to poll it next."""
+
+    __tablename__ = "account_status"
+
+    account: Mapped[str] = mapped_column(String(31), primary_key=True)
+    snapshot: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    updated_at: Mapped[datetime | None]
+    parked_until: Mapped[datetime | None]  # breaker open or blocked: nothing is dispatched before
+    next_poll_at: Mapped[datetime | None]
+    virtual_time: Mapped[float] = mapped_column(Double, default=0.0)
+
+
+class Suppression(Base):
+    """An opted-out MSISDN; `sender` empty means every sender."""
+
+    __tablename__ = "suppressions"
+
+    msisdn: Mapped[str] = mapped_column(String(17), primary_key=True)
+    sender: Mapped[str] = mapped_column(String(64), primary_key=True, default="")
+    source: Mapped[str] = mapped_column(String(64), default="")
+    created_at: Mapped[datetime]
+
+
+class Reject(Base):
+    """An input row that did not become a message, with the reason. The reject file is made of these."""
+
+    __tablename__ = "rejects"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    row_no: Mapped[int] = mapped_column(Integer)
+    column: Mapped[str] = mapped_column(String(100), default="")
+    value: Mapped[str] = mapped_column(String(200), default="")
+    code: Mapped[str] = mapped_column(String(40))
+    reason: Mapped[str] = mapped_column(String(400))
+
+
+class CampaignEvent(Base):
+    """The timeline of a campaign: started, paused and why, finished."""
+
+    __tablename__ = "campaign_events"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(40))
+    detail: Mapped[str] = mapped_column(Text, default="")
+
+
+class InboundMessage(Base):
+    """A message from a person to us (MO)."""
+
+    __tablename__ = "inbound"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    account: Mapped[str] = mapped_column(String(31))
+    inbound_id: Mapped[str] = mapped_column(String(128))
+    msisdn: Mapped[str] = mapped_column(String(32))
+    to: Mapped[str] = mapped_column(String(64))
+    text: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime]
+    stop_word: Mapped[bool] = mapped_column(Boolean, default=False)
+
+    __table_args__ = (UniqueConstraint("account", "inbound_id"),)
+
+
+class ApiKey(Base):
+    """A key of the API: only its hash is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(100))
+    prefix: Mapped[str] = mapped_column(String(16), index=True)  # finds the row; is no secret
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of a 256-bit random key
+    scope: Mapped[str] = mapped_column(String(10))  # read | submit | admin
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotentAnswer(Base):
+    """The answer to a POST with an Idempotency-Key, kept for a day."""
+
+    __tablename__ = "idempotent_answers"
+
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    api_key_id: Mapped[UUID] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))  # of method, path and body
+    status: Mapped[int | None] = mapped_column(SmallInteger)  # None: the first request is still at work
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime]

@@ -1,0 +1,70 @@
+"""Column types that behave the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import uuid_utils
+from sqlalchemy import BigInteger, DateTime, Dialect, String
+from sqlalchemy.types import TypeDecorator
+
+_NANO = Decimal(10) ** 9
+
+
+def new_id() -> UUID:
+    """A UUIDv7: sorts by time, so that new rows go to the end of every index."""
+    return UUID(int=uuid_utils.uuid7().int)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, always UTC. A naive one is a programming error and refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime cannot be stored")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Money(TypeDecorator[Decimal]):
+    """An exact amount, kept as whole billionths so that both databases can sum it."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        return None if value is None else int((value * _NANO).to_integral_value(ROUND_HALF_EVEN))
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(int(value)) / _NANO
+
+
+class Word(TypeDecorator[StrEnum]):
+    """A StrEnum kept as its text; an unknown word in the database is an error, not a silent string."""
+
+    impl = String(20)
+    cache_ok = True
+
+    def __init__(self, words: type[StrEnum]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: StrEnum | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(self.words(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.words(value)

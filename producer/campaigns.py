@@ -1,0 +1,209 @@
+"""What can be done with a campaign: create, start, pause, resume, cancel. API and command line both call these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from config.accounts import Account
+from models.msisdn import Msisdn
+from models.queries import note_event
+from models.segments import measure
+from models.states import CAMPAIGN_TRANSITIONS, CampaignState
+from models.tables import Campaign
+from models.types import new_id
+from producer.dispatch import open_lanes
+from producer.fair import PRIORITY
+from producer.plan import RouteError, check_route
+from producer.template import Template, TemplateError
+from providers.base import Failure, FailureClass, Outgoing, Provider
+
+
+class CampaignError(ValueError):
+    """A campaign cannot be made or steered so. `field` is the place, the text says what to do."""
+
+    def __init__(self, field_name: str, text: str) -> None:
+        super().__init__(text)
+        self.field = field_name
+
+
+class OnUnknown(StrEnum):
+    GIVE_UP = "give_up"
+    RESEND = "resend"
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignSpec:
+    """What a client asks for. `validity` in seconds, `max_rate` in messages a second."""
+
+    name: str
+    sender: str
+    template: str
+    route: Mapping[str, int]
+    options: Mapping[str, str] = field(default_factory=dict)
+    priority: str = "normal"
+    weight: int = 1
+    max_rate: float | None = None
+    validity: int | None = None
+    on_unknown: str = OnUnknown.GIVE_UP
+    start_at: datetime | None = None
+    source: str | None = None
+
+
+SAMPLE = "+12025550123"  # a number of the fiction range, to ask an adapter about senders and texts
+
+
+def check_spec(spec: CampaignSpec, accounts: Mapping[str, Account], providers: Mapping[str, Provider]) -> Template:
+    """Everything that can be wrong before a row is read. Raises CampaignError; nothing is written."""
+    try:
+        template = Template.parse(spec.template)
+    except TemplateError as error:
+        raise CampaignError("template", str(error)) from error
+    try:
+        route = check_route(spec.route, accounts)
+    except RouteError as error:
+        raise CampaignError("route", str(error)) from error
+    if not spec.name.strip():
+        raise CampaignError("name", "name: found nothing, expected a text")
+    if spec.priority not in PRIORITY:
+        raise CampaignError("priority", f"priority: found {spec.priority!r}, expected one of {', '.join(PRIORITY)}")
+    if spec.on_unknown not in list(OnUnknown):
+        raise CampaignError("on_unknown", f"on_unknown: found {spec.on_unknown!r}, expected give_up or resend")
+    for name in route:
+        _check_sender(spec, accounts[name], providers[name])
+    return template
+
+
+def sender_for(account: Account, sender: str) -> str:
+    """The sender ID an account uses for a campaign: its own, where it has one."""
+    return account.sender or sender
+
+
+def _check_sender(spec: CampaignSpec, account: Account, provider: Provider) -> None:
+    sender = sender_for(account, spec.sender)
+    if not sender.strip():
+        raise CampaignError("sender", f"sender: found nothing, and account {account.name} has none of its own")
+    if account.senders and sender not in account.senders:
+        raise CampaignError(
+            "sender",
+            f"sender: {sender!r} is not one of the senders of account {account.name}: {', '.join(account.senders)}",
+        )
+    failure = _sample_failure(spec, sender, provider)
+    if failure is not None and failure.klass is FailureClass.SENDER:
+        raise CampaignError("sender", f"sender: account {account.name} would refuse {sender!r}: {failure.reason}")
+
+
+def _sample_failure(spec: CampaignSpec, sender: str, provider: Provider) -> Failure | None:
+    text = "Hello"
+    measured = measure(text)
+    sample = Outgoing(
+        id=str(new_id()), ref="sample", msisdn=Msisdn(SAMPLE), sender=sender, text=text,
+        encoding=measured.encoding, segments=measured.segments, validity=spec.validity, options=spec.options,
+    )  # fmt: skip
+    return provider.check(sample)
+
+
+def create(session: Session, spec: CampaignSpec, template: Template, now: datetime) -> UUID:
+    """A draft. The spec was checked."""
+    campaign = Campaign(
+        id=new_id(),
+        name=spec.name.strip()[:200],
+        state=CampaignState.DRAFT,
+        sender=spec.sender,
+        template=spec.template,
+        common_text=template.render({}) if template.is_constant else None,
+        route=dict(spec.route),
+        options=dict(spec.options),
+        priority=spec.priority,
+        weight=spec.weight,
+        max_rate=spec.max_rate,
+        validity=spec.validity,
+        on_unknown=spec.on_unknown,
+        start_at=spec.start_at,
+        source=spec.source,
+        created_at=now,
+    )
+    session.add(campaign)
+    session.flush()
+    open_lanes(session, campaign.id, spec.route)
+    note_event(session, campaign.id, "created", "", now)
+    return campaign.id
+
+
+def find(session: Session, campaign_id: UUID) -> Campaign:
+    """The campaign, locked for this transaction. Raises CampaignError."""
+    query = select(Campaign).where(Campaign.id == campaign_id).with_for_update()
+    campaign = session.execute(query).scalar_one_or_none()
+    if campaign is None:
+        raise CampaignError("id", f"there is no campaign {campaign_id}")
+    return campaign
+
+
+def start(session: Session, campaign_id: UUID, now: datetime) -> CampaignState:
+    """Run it now, or schedule it for its time."""
+    campaign = find(session, campaign_id)
+    if campaign.rows_accepted == 0:
+        raise CampaignError("recipients", "the campaign has no recipient to send to; import some first")
+    later = campaign.start_at is not None and campaign.start_at > now
+    return _move(session, campaign, CampaignState.SCHEDULED if later else CampaignState.RUNNING, "", now)
+
+
+def pause(session: Session, campaign_id: UUID, reason: str, now: datetime) -> CampaignState:
+    """Nothing leaves any more within a second; what left is followed to its end."""
+    return _move(session, find(session, campaign_id), CampaignState.PAUSED, reason, now)
+
+
+def resume(session: Session, campaign_id: UUID, now: datetime) -> CampaignState:
+    """Go on exactly where it stopped: nothing is sent twice, nothing is left out."""
+    campaign = find(session, campaign_id)
+    if campaign.state is not CampaignState.PAUSED:
+        raise CampaignError("state", f"the campaign is {campaign.state}, only a paused one can be resumed")
+    later = campaign.started_at is None and campaign.start_at is not None and campaign.start_at > now
+    return _move(session, campaign, CampaignState.SCHEDULED if later else CampaignState.RUNNING, "", now)
+
+
+def cancel(session: Session, campaign_id: UUID, reason: str, now: datetime) -> CampaignState:
+    """Nothing more leaves. The sweep turns what had not left into `cancelled`; that may take a while."""
+    return _move(session, find(session, campaign_id), CampaignState.CANCELLED, reason, now)
+
+
+def start_due(session: Session, now: datetime, grace: float) -> list[UUID]:
+    """Scheduled campaigns whose time has come. One whose time was missed by more than `grace` seconds is not fired
+    blindly: it is paused and says so."""
+    query = (
+        select(Campaign)
+        .where(Campaign.state == CampaignState.SCHEDULED, Campaign.start_at <= now)
+        .with_for_update(skip_locked=True)
+    )
+    started = []
+    for campaign in session.execute(query).scalars():
+        late = (now - campaign.start_at).total_seconds() if campaign.start_at else 0.0
+        if late > grace:
+            reason = f"its time was missed by {late / 60:.0f} minutes; resume it to send now, or cancel it"
+            _move(session, campaign, CampaignState.PAUSED, reason, now)
+        else:
+            _move(session, campaign, CampaignState.RUNNING, "its time has come", now)
+            started.append(campaign.id)
+    return started
+
+
+def _move(session: Session, campaign: Campaign, new: CampaignState, reason: str, now: datetime) -> CampaignState:
+    old = campaign.state
+    if old is new:
+        return new  # asked twice: the answer is the same
+    if (old, new) not in CAMPAIGN_TRANSITIONS:
+        raise CampaignError("state", f"the campaign is {old}; it cannot become {new}")
+    campaign.state = new
+    campaign.state_reason = reason or None
+    if new is CampaignState.RUNNING and campaign.started_at is None:
+        campaign.started_at = now
+    if new is CampaignState.CANCELLED and campaign.started_at is None:
+        campaign.started_at = now  # so that the sweep closes what it holds
+    note_event(session, campaign.id, str(new), reason, now)
+    return new

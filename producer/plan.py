@@ -1,0 +1,73 @@
+"""Which account carries a message, and how messages become batches. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from config.accounts import Account, Counts
+
+MOST_IN_BATCH = 1000  # messages: bounds the memory of a worker and the damage of a crash
+
+
+class RouteError(ValueError):
+    """A route that cannot be. The text names the part and what is possible."""
+
+
+def parse_route(text: str, known: Iterable[str]) -> dict[str, int]:
+    """'qikli=70,quicksms=30' (or 'qikli') to weights. Raises RouteError."""
+    names = sorted(known)
+    route: dict[str, int] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, weight = part.partition("=")
+        name = name.strip()
+        if name in route:
+            raise RouteError(f"route: {name!r} is named twice")
+        route[name] = _weight(name, weight.strip() or "1")
+    return check_route(route, names)
+
+
+def check_route(route: Mapping[str, int], known: Iterable[str]) -> dict[str, int]:
+    """Raises RouteError for an unknown account, a weight below 1, or an empty route."""
+    names = sorted(known)
+    if not route:
+        raise RouteError(f"route: no account named, expected one or more of {', '.join(names)}")
+    for name, weight in route.items():
+        if name not in names:
+            raise RouteError(f"route: unknown account {name!r}, expected one of {', '.join(names)}")
+        if weight < 1:
+            raise RouteError(f"route: {name} has weight {weight}, expected a whole number of at least 1")
+    return dict(route)
+
+
+def _weight(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise RouteError(f"route: {name} has weight {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+@dataclass
+class Rota:
+    """Smooth weighted round-robin: after every cycle each account has had exactly its share, evenly interleaved."""
+
+    weights: Mapping[str, int]
+    _credit: dict[str, int] = field(default_factory=dict)
+
+    def next(self, allowed: frozenset[str] | None = None) -> str:
+        """The account of the next message; `allowed` narrows the choice for this one."""
+        names = [name for name in self.weights if allowed is None or name in allowed]
+        for name in names:
+            self._credit[name] = self._credit.get(name, 0) + self.weights[name]
+        chosen = max(names, key=lambda name: self._credit[name])
+        self._credit[chosen] -= sum(self.weights[name] for name in names)
+        return chosen
+
+
+def batch_size(account: Account, recipients: int, seconds: float) -> int:
+    """Messages that the account may send in `seconds`, within 1 and `MOST_IN_BATCH`. Segments count as one each:
+    an estimate is enough, the limiter is exact."""
+    most = float(MOST_IN_BATCH)
+    for limit in account.limits:
+        per_unit = recipients if limit.counts is Counts.REQUESTS else 1
+        most = min(most, limit.limit * per_unit / limit.per * seconds)
+    return max(1, int(most))

@@ -1,0 +1,95 @@
+"""One JSON object per line: `{"to": "+447700900123", "variables": {"name": "Ann"}, "reference": "A-17"}`, or flat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
+
+import orjson
+
+from producer.readers.columns import find_number_column
+from producer.readers.lines import Lines
+from producer.readers.table import FileError, FileFault, Format, Hint, Row, RowFault, RowFaultCode, Table
+
+NESTED = "variables"
+"""The key whose object holds variables; they stand beside the other keys, which win where both have a name."""
+
+
+LOOK_AHEAD = 1_000
+"""How many rows may go by before one must have a number."""
+
+
+def open_ndjson(lines: Lines, hint: Hint) -> Table:
+    """The name of the number is that of the first row that has one; `FileError` if none of the first rows has."""
+    rows = _rows(lines)
+    seen = []
+    for row in islice(rows, LOOK_AHEAD):
+        seen.append(row)
+        if row.fault is None and (number := _number_name(row, hint)) is not None:
+            return Table(Format.NDJSON, None, number, chain(seen, rows), lines.encoding)
+    raise _no_number(seen, hint)
+
+
+def _number_name(row: Row, hint: Hint) -> str | None:
+    names = tuple(row.cells)
+    try:
+        return names[find_number_column(names, hint.column)]
+    except FileError:
+        return None  # this row has none; a later one may
+
+
+def _no_number(seen: list[Row], hint: Hint) -> FileError:
+    good = next((row for row in seen if row.fault is None), None)
+    if good is not None:
+        try:
+            find_number_column(tuple(good.cells), hint.column)
+        except FileError as error:
+            return FileError(error.fault, error.text, row=good.row_no, column=error.column)
+    if seen and seen[0].fault is not None:
+        text = f"one JSON object per line is needed; {seen[0].fault.reason}"
+        return FileError(FileFault.FORMAT, text, row=seen[0].row_no)
+    return FileError(FileFault.EMPTY, "the file is empty")
+
+
+def _rows(lines: Lines) -> Iterator[Row]:
+    for line_no, line in enumerate(lines.after(0), 1):
+        lines.mark = line_no - 1
+        if lines.flaws and (code := lines.flaws.get(line_no)) is not None:
+            yield Row(line_no, {}, RowFault(code, f"the line cannot be read ({code})"))
+        elif line and not line.isspace():
+            yield _row(line_no, line)
+
+
+def _row(line_no: int, line: str) -> Row:
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        reason = f"no valid JSON: {error.msg} at character {error.colno}"
+        return Row(line_no, {}, RowFault(RowFaultCode.BAD_JSON, reason))
+    if not isinstance(found, dict):
+        return Row(line_no, {}, RowFault(RowFaultCode.BAD_JSON, "not a JSON object"))
+    nested = found.pop(NESTED, None)
+    cells: dict[str, str] = {}
+    for values in (nested or {}, found):
+        if not isinstance(values, dict):
+            return Row(line_no, cells, RowFault(RowFaultCode.BAD_VALUE, "not an object", NESTED))
+        for name, value in values.items():
+            text = _text(value)
+            if text is None:
+                fault = RowFault(RowFaultCode.BAD_VALUE, "neither text nor number", name[:100])
+                return Row(line_no, cells, fault)
+            if value is not None:
+                cells[name] = text
+    return Row(line_no, cells)
+
+
+def _text(value: Any) -> str | None:
+    """A value as text; a float keeps its point, so that a number that became one is seen. None for lists and objects."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int | float) else None

@@ -1,0 +1,1 @@
+"""Starting and ending the processes that make up Drumline on one machine."""

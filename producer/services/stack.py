@@ -1,0 +1,206 @@
+"""Everything on one machine: Redis, migrations, sandbox, API, workers, beat, Flower; started and ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from config import names
+from config.accounts import Account, load_accounts
+from config.settings import ROOT, Settings
+from models.database import Database
+from producer.services.children import Child, Program
+from producer.services.redis_server import redis_server
+
+START_SECONDS = 60.0
+THREADS = 8  # batches a worker process works on at once
+
+
+class StartError(Exception):
+    """Something did not come up. The text names it and where its log lies."""
+
+
+@dataclass
+class Stack:
+    """The processes of one machine. Use as an async context manager."""
+
+    settings: Settings
+    tell: Callable[[str], None] = lambda text: None
+    children: list[Child] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
+    _folders: list[Path] = field(default_factory=list)
+
+    @property
+    def logs(self) -> Path:
+        return self.settings.state_dir / "logs"
+
+    async def __aenter__(self) -> Stack:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for child in reversed(self.children):
+            await child.stop()
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # --- the parts, in the order they are started --------------------------------------------------------------------
+
+    async def redis(self) -> str:
+        """The configured Redis, or one of our own; its URL."""
+        if self.settings.redis_url:
+            url = self.settings.redis_url
+        else:
+            server = redis_server(self.settings.state_dir / "redis")
+            self._folders.append(server.socket.parent)
+            await self._start(Program("redis", server.command, log=self.logs / "redis.log"))
+            url = server.url
+        await self._until("redis", lambda: _pings(url))
+        self.environment["DRUMLINE_REDIS_URL"] = url
+        return url
+
+    async def sandbox(self, *options: str) -> dict[str, object]:
+        """The four simulated providers; their announcement (base URLs, control URL)."""
+        ready = self.settings.state_dir / "sandbox.json"
+        ready.unlink(missing_ok=True)
+        command = (sys.executable, "-m", "sandbox", "--ready-file", str(ready.resolve()), *options)
+        await self._start(self._program("sandbox", command))
+        await self._until("sandbox", ready.exists)
+        announced: dict[str, object] = json.loads(ready.read_text("utf-8"))
+        self.urls["sandbox"] = str(announced["control"])
+        return announced
+
+    def migrate(self) -> None:
+        database = Database(self.settings.database_url)
+        try:
+            database.migrate()
+        finally:
+            database.close()
+
+    async def api(self) -> str:
+        port = free_port(self.settings.api_host, self.settings.api_port)
+        host = self.settings.api_host
+        command = (
+            sys.executable, "-m", "uvicorn", "producer.api.app:app", "--host", host, "--port", str(port),
+            "--log-level", "warning", "--no-access-log",
+        )  # fmt: skip
+        self.environment["DRUMLINE_API_PORT"] = str(port)
+        await self._start(self._program("api", command))
+        self.urls["api"] = f"http://{host}:{port}"
+        return self.urls["api"]
+
+    async def workers(self) -> None:
+        """One for control and reports, one per group of accounts."""
+        accounts = load_accounts(self.settings.accounts_file, secrets=False)
+        await self._worker("control", [names.CONTROL_QUEUE, names.REPORTS_QUEUE])
+        for group, members in groups(accounts.values()).items():
+            await self._worker(group, [queue for account in members for queue in names.queues_of(account)])
+
+    async def _worker(self, name: str, queues: Sequence[str]) -> None:
+        command = worker_command(name, queues)
+        stop = self.settings.shutdown_seconds + 5
+        await self._start(self._program(f"worker-{name}", command, stop))
+
+    async def beat(self) -> None:
+        await self._start(self._program("beat", beat_command(self.settings.state_dir)))
+
+    async def flower(self) -> str:
+        port = free_port(self.settings.flower_host, self.settings.flower_port)
+        if self.settings.flower_password is None:
+            password = secrets.token_urlsafe(12)
+            self.environment["DRUMLINE_FLOWER_PASSWORD"] = password
+            self.tell(f"Flower's password for this run: user {self.settings.flower_user}, password {password}")
+        self.environment["DRUMLINE_FLOWER_PORT"] = str(port)
+        await self._start(self._program("flower", flower_command()))
+        self.urls["flower"] = f"http://{self.settings.flower_host}:{port}"
+        return self.urls["flower"]
+
+    async def answering(self, name: str, url: str) -> None:
+        """Wait until an HTTP address answers."""
+        host, _, port = url.removeprefix("http://").partition(":")
+        await self._until(name, lambda: _connects(host, int(port)))
+
+    # --- mechanics ---------------------------------------------------------------------------------------------------
+
+    def _program(self, name: str, command: Sequence[str], stop_seconds: float = 10.0) -> Program:
+        return Program(name, command, dict(self.environment), stop_seconds, self.logs / f"{name}.log")
+
+    async def _start(self, program: Program) -> None:
+        child = Child(program, self.tell)
+        self.children.append(child)
+        await child.start()
+
+    async def _until(self, name: str, ready: Callable[[], bool]) -> None:
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while not await asyncio.to_thread(ready):
+            if asyncio.get_running_loop().time() > deadline:
+                raise StartError(f"{name} did not start within {START_SECONDS:g} s; see {self.logs / name}.log")
+            await asyncio.sleep(0.05)
+
+
+def groups(accounts: Iterable[Account]) -> dict[str, list[str]]:
+    """Worker groups and their accounts."""
+    found: dict[str, list[str]] = {}
+    for account in accounts:
+        found.setdefault(account.worker_group, []).append(account.name)
+    return found
+
+
+def worker_command(name: str, queues: Sequence[str], threads: int = THREADS) -> tuple[str, ...]:
+    """Threads, one event loop per process; more processes for more cores."""
+    return (
+        sys.executable, "-m", "celery", "-A", "config.celery_app", "worker", "--pool", "threads",
+        "--concurrency", str(threads), "--hostname", f"{name}@%h", "--queues", ",".join(queues),
+        "--events", "--without-gossip", "--without-mingle", "--loglevel", "WARNING",
+    )  # fmt: skip
+
+
+def beat_command(state: Path) -> tuple[str, ...]:
+    return (
+        sys.executable, "-m", "celery", "-A", "config.celery_app", "beat", "--loglevel", "WARNING",
+        "--schedule", str(state / "beat-schedule"), "--pidfile", "",
+    )  # fmt: skip
+
+
+def flower_command() -> tuple[str, ...]:
+    return (sys.executable, "-m", "producer", "flower")
+
+
+def free_port(host: str, wanted: int) -> int:
+    """The wanted port, or any free one if it is taken."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    raise StartError(f"no free port on {host}")
+
+
+def _connects(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _pings(url: str) -> bool:
+    try:
+        with Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1) as client:
+            return bool(client.ping())
+    except RedisError:
+        return False

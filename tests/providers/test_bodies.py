@@ -1,0 +1,107 @@
+"""The JSON reader refuses to guess, and expansion is bounded."""
+
+import gzip
+import json
+import zlib
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.bodies import MAX_DEPTH, BadBody, BadCoding, TooLarge, expand, parse_json
+
+REFUSED = {
+    "nothing": (b"", "empty body"),
+    "only a mark and spaces": (b"\xef\xbb\xbf  \n", "empty body"),
+    "not UTF-8": (b'{"a": "\xff"}', "not UTF-8 at byte 7"),
+    "UTF-16": ('{"a": 1}'.encode("utf-16"), "not UTF-8 at byte 0"),
+    "HTML": (b"<!DOCTYPE html><html></html>", "HTML or XML instead of JSON"),
+    "plain words": (b"Service Unavailable", "not JSON: Expecting value at character 0"),
+    "cut in an object": (b'{"a": 1', "truncated JSON after 7 characters"),
+    "cut in a word": (b'{"a": "hel', "truncated JSON after 10 characters"),
+    "two values": (b"{} {}", "not JSON: Extra data at character 3"),
+    "a key twice": (b'{"id": 1, "id": 2}', "a key is given twice"),
+    "a key twice, deep inside": (b'[{"a": {"id": 1, "id": 1}}]', "a key is given twice"),
+    "NaN": (b'{"a": NaN}', "NaN is not JSON"),
+    "infinity": (b"[-Infinity]", "-Infinity is not JSON"),
+    "a number out of range": (b"[1e999]", "a number is out of range"),
+    "a number of 5,000 digits": (b"1" * 5000, "a number has too many digits"),
+    "one level too many": (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested deeper than 64 levels"),
+    "100,000 levels": (b"[" * 100_000 + b"]" * 100_000, "nested deeper than 64 levels"),
+}
+
+
+@pytest.mark.parametrize(("body", "reason"), REFUSED.values(), ids=REFUSED)
+def test_a_body_that_cannot_be_trusted_is_refused_with_its_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(BadBody, match=reason):
+        parse_json(body)
+
+
+READ = {
+    "byte order mark": (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+    "deepest": (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)),
+    "wide": (json.dumps([{"a": []}] * 100).encode(), [{"a": []}] * 100),
+    "the same key in two objects": (b'[{"id": 1}, {"id": 2}]', [{"id": 1}, {"id": 2}]),
+    "half an emoji": (rb'{"text": "ok \ud83d"}', {"text": "ok ?"}),
+    "a whole emoji": (rb'{"text": "ok \ud83d\ude00"}', {"text": "ok \U0001f600"}),
+}
+
+
+@pytest.mark.parametrize(("body", "value"), READ.values(), ids=READ)
+def test_what_is_json_is_read(body: bytes, value: object) -> None:
+    assert parse_json(body) == value
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
+def test_every_json_value_survives(value: object) -> None:
+    assert parse_json(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")) == value
+
+
+@given(st.binary())
+def test_any_bytes_are_json_or_refused(body: bytes) -> None:
+    with suppress(BadBody):
+        json.dumps(parse_json(body), ensure_ascii=False).encode()
+
+
+PLAIN = b"x" * 1000
+EXPANDED = {
+    "as it is": (PLAIN, ""),
+    "identity": (PLAIN, "identity"),
+    "gzip": (gzip.compress(PLAIN), "gzip"),
+    "capitals and the old name": (gzip.compress(PLAIN), " X-GZIP "),
+    "several members": (gzip.compress(PLAIN[:300]) + gzip.compress(PLAIN[300:]), "gzip"),
+    "deflate": (zlib.compress(PLAIN), "deflate"),
+    "raw deflate": (zlib.compress(PLAIN, wbits=-15), "deflate"),
+}
+
+
+@pytest.mark.parametrize(("body", "coding"), EXPANDED.values(), ids=EXPANDED)
+def test_known_codings_are_expanded_up_to_the_limit_and_no_further(body: bytes, coding: str) -> None:
+    assert expand(body, coding, 1000) == PLAIN
+    if coding not in {"", "identity"}:
+        with pytest.raises(TooLarge):
+            expand(body, coding, 999)
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip, gzip", "zstd"])
+def test_unknown_codings_are_refused(coding: str) -> None:
+    with pytest.raises(BadCoding):
+        expand(b"?", coding, 1000)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@given(body=st.binary(min_size=1, max_size=200))
+def test_any_bytes_expand_within_the_limit_or_are_refused(coding: str, body: bytes) -> None:
+    with suppress(BadCoding, TooLarge):
+        assert len(expand(body, coding, 100)) <= 100
+
+
+def test_an_empty_body_needs_no_stream() -> None:
+    assert expand(b"", "gzip", 1000) == b""

@@ -1,0 +1,121 @@
+"""A live sandbox over loopback HTTP, and a webhook receiver, for the tests of Qikli and Qikberry."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from sandbox.server import Options, Running, serve
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+@dataclass(slots=True)
+class Live:
+    """One running sandbox. Paths are relative to the port: `/qikli/sms/1/reports`."""
+
+    running: Running
+    session: aiohttp.ClientSession
+
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        async with self.session.request(method, self.running.url + path, **options) as response:
+            return Answer(response.status, response.headers.copy(), await response.read())
+
+    async def control(self, method: str, path: str, body: object = None) -> Any:
+        answer = await self.ask(method, f"/_sandbox{path}", json=body)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    async def configure(self, provider: str, **changes: object) -> None:
+        await self.control("POST", "/config", {provider: changes})
+
+    async def faults(self, provider: str, *rules: dict[str, object]) -> None:
+        await self.control("POST", "/faults", {provider: list(rules)})
+
+    async def settle(self) -> None:
+        """Every planned report comes now."""
+        await self.control("POST", "/settle", {})
+
+    async def push(self) -> None:
+        await self.control("POST", "/push", {})
+
+    async def advance(self, seconds: float) -> None:
+        await self.control("POST", "/clock", {"advance": seconds})
+
+    async def ledger(self, provider: str) -> list[dict[str, Any]]:
+        answer = await self.ask("GET", f"/_sandbox/ledger?provider={provider}")
+        return [orjson.loads(line) for line in answer.body.splitlines()]
+
+    async def stats(self, provider: str) -> dict[str, Any]:
+        found: dict[str, Any] = (await self.control("GET", f"/stats?provider={provider}"))["providers"][provider]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One request that a webhook received."""
+
+    method: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+@dataclass(slots=True)
+class Receiver:
+    """A client's webhook. `respond` decides each answer as (status, body)."""
+
+    url: str = ""
+    hits: list[Hit] = field(default_factory=list)
+    respond: Callable[[Hit], tuple[int, bytes]] = field(default=lambda _: (200, b'{"status":"OK"}'))
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        hit = Hit(request.method, dict(request.query), headers, await request.read())
+        self.hits.append(hit)
+        status, body = self.respond(hit)
+        return web.Response(status=status, body=body, content_type="application/json")
+
+
+@asynccontextmanager
+async def live(provider: str, **switches: Any) -> AsyncIterator[Live]:
+    """Reports of the provider wait for `settle`: their usual delay is longer than any test."""
+    running = await serve(Options(config={provider: {"dlr_delay": 600, **switches}}))
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Live(running, session)
+    finally:
+        await running.stop()
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[Receiver]:
+    found = Receiver()
+    runner = web.ServerRunner(web.Server(found.handle))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    try:
+        yield found
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,162 @@
+"""From the outcome of a submit to the message's next state. Pure: the caller supplies clock and chance.
+
+The adapter says what happened; what follows is decided here, by one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from models.states import MessageState
+from providers.base import Accepted, Failure, FailureClass, Outcome, Refused, Unclear
+from providers.wire import NotSent
+
+WAIT_NOT_SENT = 2.0  # seconds: the breaker decides when the account is tried again, this only spaces the messages
+WAIT_ACCOUNT = 15.0  # seconds: the account is parked meanwhile
+WAIT_DEFERRED = 3600.0  # seconds, where the provider named no time
+WAIT_THROTTLED = 1.0  # seconds, where the provider named no time: the limiter knows the rest
+
+
+class Follow(StrEnum):
+    """What a refusal leads to."""
+
+    FINAL = "final"
+    RETRY = "retry"  # spends a try, backs off
+    WAIT = "wait"  # costs nothing: the allowance, the account or the hour was wrong, not the message
+
+
+FOLLOWS: Mapping[FailureClass, Follow] = {
+    FailureClass.RECIPIENT: Follow.FINAL,
+    FailureClass.CONTENT: Follow.FINAL,
+    FailureClass.SENDER: Follow.FINAL,
+    FailureClass.COUNTRY: Follow.FINAL,
+    FailureClass.DUPLICATE: Follow.FINAL,
+    FailureClass.UNSPECIFIED: Follow.FINAL,
+    FailureClass.TEMPORARY: Follow.RETRY,
+    FailureClass.THROTTLED: Follow.WAIT,
+    FailureClass.ACCOUNT: Follow.WAIT,
+    FailureClass.DEFERRED: Follow.WAIT,
+}
+
+_WAITS: Mapping[FailureClass, float] = {
+    FailureClass.THROTTLED: WAIT_THROTTLED,
+    FailureClass.ACCOUNT: WAIT_ACCOUNT,
+    FailureClass.DEFERRED: WAIT_DEFERRED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a message stands when its answer comes."""
+
+    tries: int
+    looks: int
+    ref_round: int
+    validity: int | None  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the account and the house allow. `backoff` maps the try just spent (from 1) to seconds."""
+
+    max_tries: int
+    backoff: Callable[[int], float]
+    first_look: float  # seconds after the attempt
+    report_deadline: float  # seconds beyond the validity
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The state to move to, the columns that go with it, and the note for the trail."""
+
+    state: MessageState
+    note: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def decide(outcome: Outcome | NotSent, at: Position, now: datetime, rules: Rules) -> Decision:
+    """What becomes of the message."""
+    match outcome:
+        case Accepted():
+            return _accepted(outcome, at, now, rules)
+        case Refused(failure=failure):
+            return _REFUSED[FOLLOWS[failure.klass]](outcome, at, now, rules)
+        case Unclear(reason=reason):
+            return unknown(reason, now, rules.first_look)
+        case NotSent(reason=reason):
+            return Decision(MessageState.QUEUED, f"not sent: {reason}", _later(now, WAIT_NOT_SENT))
+
+
+def unknown(reason: str, now: datetime, first_look: float) -> Decision:
+    """The outcome is not known: look it up, first after `first_look` seconds."""
+    return Decision(MessageState.UNKNOWN, reason, {"not_before": now + timedelta(seconds=first_look), "looks": 0})
+
+
+def _accepted(outcome: Accepted, at: Position, now: datetime, rules: Rules) -> Decision:
+    return Decision(outcome.state, outcome.note or "", accepted_values(outcome, at.validity, now, rules))
+
+
+def accepted_values(outcome: Accepted, validity: int | None, now: datetime, rules: Rules) -> dict[str, Any]:
+    """The columns of an accepted message. A held one may be reported that much later."""
+    return {
+        "provider_id": outcome.provider_id,
+        "group_id": outcome.group_id,
+        "submitted_at": now,
+        "not_before": None,
+        "deadline": report_deadline(max(now, outcome.held_until or now), validity, rules.report_deadline),
+        "code": None,
+        "klass": None,
+        "reason": None,
+        **_known(parts=outcome.parts, price=outcome.price, currency=outcome.currency),
+    }
+
+
+def report_deadline(start: datetime, validity: int | None, grace: float) -> datetime:
+    """When a report that has not come will not come any more. Providers default to 48 h of validity."""
+    return start + timedelta(seconds=(validity or 172_800) + grace)
+
+
+def _final(outcome: Refused, at: Position, now: datetime, rules: Rules) -> Decision:
+    return Decision(MessageState.REJECTED, outcome.failure.code, failure_values(outcome.failure))
+
+
+def _retry(outcome: Refused, at: Position, now: datetime, rules: Rules) -> Decision:
+    spent = at.tries + 1
+    values = {**failure_values(outcome.failure), "tries": spent}
+    if spent >= rules.max_tries:
+        return Decision(MessageState.FAILED, f"{outcome.failure.code}: {spent} tries spent", values)
+    wait = outcome.retry_after if outcome.retry_after is not None else rules.backoff(spent)
+    return Decision(MessageState.QUEUED, outcome.failure.code, {**values, **_again(outcome, at), **_later(now, wait)})
+
+
+def _wait(outcome: Refused, at: Position, now: datetime, rules: Rules) -> Decision:
+    wait = outcome.retry_after if outcome.retry_after is not None else _WAITS[outcome.failure.klass]
+    values = {**failure_values(outcome.failure), **_again(outcome, at), **_later(now, wait)}
+    return Decision(MessageState.QUEUED, outcome.failure.code, values)
+
+
+_REFUSED: Mapping[Follow, Callable[[Refused, Position, datetime, Rules], Decision]] = {
+    Follow.FINAL: _final,
+    Follow.RETRY: _retry,
+    Follow.WAIT: _wait,
+}
+
+
+def failure_values(failure: Failure) -> dict[str, Any]:
+    return {"code": failure.code[:64], "klass": str(failure.klass), "reason": failure.reason[:300]}
+
+
+def _again(outcome: Refused, at: Position) -> dict[str, Any]:
+    return {"ref_round": at.ref_round + 1} if outcome.new_ref else {}
+
+
+def _later(now: datetime, seconds: float) -> dict[str, Any]:
+    return {"not_before": now + timedelta(seconds=max(0.0, seconds))}
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

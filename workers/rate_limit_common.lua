@@ -1,0 +1,101 @@
+-- Shared by every limiter script (put in front of it): keys, clock, state, logs.
+--
+-- KEYS[1] state hash; KEYS[2..4] one log per unit: requests, messages, segments.
+-- A log is a sorted set: score = cumulative cost up to and including the entry, member = "<slot us>:<cumulative>".
+-- Slots never go back, so score, rank and time all grow together: every question is one O(log n) look-up.
+local STATE = KEYS[1]
+local UNITS = 3
+local STATE_TTL_MS = 2 * 86400 * 1000      -- longer than any block (a day at most)
+local FURTHEST_SLOT_US = 120 * 1000000     -- nobody may reserve this far ahead: a later slot means the clock went back
+
+local function log_key(unit) return KEYS[1 + unit] end
+
+-- The server's clock is the only clock: no worker's wall clock can break a limit.
+local function server_now()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+
+-- A new run id means: restarted (the last second may be missing from the log) or another server after a failover.
+local function run_id() return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or '?' end
+
+-- Plain %d and tostring() lose microseconds since 1970; %.17g keeps every double exactly.
+local function exact(n) return string.format('%.17g', n) end
+
+local FIELDS = { 'run', 'epoch', 'last', 'tat', 'gap', 'blocked', 'reason', 'ramp',
+                 'span1', 'span2', 'span3', 'cum1', 'cum2', 'cum3', 'end1', 'end2', 'end3' }
+local TEXTS = { run = true, reason = true }
+
+local function read_state()
+  local values, state = redis.call('HMGET', STATE, unpack(FIELDS)), {}
+  for i, name in ipairs(FIELDS) do
+    state[name] = TEXTS[name] and (values[i] or '') or tonumber(values[i] or 0)
+  end
+  return state
+end
+
+local function write_state(state, names)
+  local pairs_ = {}
+  for _, name in ipairs(names) do
+    pairs_[#pairs_ + 1] = name
+    pairs_[#pairs_ + 1] = TEXTS[name] and state[name] or exact(state[name])
+  end
+  redis.call('HSET', STATE, unpack(pairs_))
+  redis.call('PEXPIRE', STATE, STATE_TTL_MS)
+end
+
+-- Permits carry the epoch they were granted in; a new epoch makes all of them void.
+local function next_epoch(state, now) return math.max(now, state.epoch + 1) end
+
+local function slot_of(member) return tonumber(string.match(member, '^%d+')) end
+
+-- Why the log cannot be trusted, or nil. `spans` = how far back each unit must be known (us; 0 = unit not counted).
+local function distrust(state, spans, now)
+  if state.run == '' then return 'empty' end
+  if state.run ~= run_id() then return 'restarted' end
+  if state.last > now + FURTHEST_SLOT_US then return 'clock' end
+  for unit = 1, UNITS do
+    local span = state['span' .. unit]
+    if spans[unit] > span then return 'span' end
+    if state['end' .. unit] > now - span and redis.call('EXISTS', log_key(unit)) == 0 then return 'lost' end
+  end
+  return nil
+end
+
+-- How many entries of the log lie at or before `at`.
+local function rank_at(unit, at)
+  local low, high = 0, redis.call('ZCARD', log_key(unit))
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if slot_of(redis.call('ZRANGE', log_key(unit), middle, middle)[1]) <= at then low = middle + 1 else high = middle end
+  end
+  return low
+end
+
+-- Cumulative cost of all entries at or before `at` (us).
+local function cumulative_at(unit, at)
+  local rank = rank_at(unit, at)
+  if rank == 0 then return 0 end
+  return tonumber(redis.call('ZRANGE', log_key(unit), rank - 1, rank - 1, 'WITHSCORES')[2])
+end
+
+-- Cumulative cost of everything in the log; it starts from nought again once the log has emptied itself.
+local function total(state, unit)
+  if redis.call('EXISTS', log_key(unit)) == 0 then return 0 end
+  return state['cum' .. unit]
+end
+
+local function append(unit, rows)
+  for first = 1, #rows, 1000 do
+    redis.call('ZADD', log_key(unit), unpack(rows, first, math.min(first + 999, #rows)))
+  end
+end
+
+-- A window's foreign use (somebody else with the same credentials), as last seen: amount and until when it counts.
+local function foreign_field(unit, length) return 'foreign:' .. unit .. ':' .. exact(length) end
+
+local function foreign_use(unit, length, now)
+  local amount, until_us = string.match(redis.call('HGET', STATE, foreign_field(unit, length)) or '', '^(%d+):(%d+)$')
+  if not amount or tonumber(until_us) <= now then return 0, 0 end
+  return tonumber(amount), tonumber(until_us)
+end

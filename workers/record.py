@@ -1,0 +1,154 @@
+"""Recording answers: many messages per transaction, whatever batch they came from.
+
+An answer in hand is the truth and the only copy of it. So a database that is away is waited for; only when the process
+ends first is the answer lost, and then the ended lease turns its messages `unknown`, to be looked up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Table, bindparam, func, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from models.moves import Move, apply_moves
+from models.tables import Attempt, Message
+
+log = structlog.get_logger("drumline.record")
+
+_MESSAGES: Table = Message.__table__  # type: ignore[assignment]  # declared as FromClause, is a Table
+_ATTEMPTS: Table = Attempt.__table__  # type: ignore[assignment]  # as above
+_LINK = ("provider_id", "group_id", "submitted_at", "deadline")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One attempt that ended, and the moves that follow from it."""
+
+    attempt_id: UUID
+    elapsed_ms: int
+    status: int | None
+    outcome: str
+    reason: str | None
+    request_id: str | None
+    keep_body: bool
+    moves: Sequence[Move] = field(default_factory=tuple)
+
+
+def write_answers(session: Session, answers: Sequence[Answered], now: datetime) -> None:
+    """End the attempts and move their messages, in the caller's transaction."""
+    end_attempts(session, answers)
+    moves = [move for answer in answers for move in answer.moves]
+    moved = {item.message_id for item in apply_moves(session, moves, now)}
+    _link_overtaken(session, [move for move in moves if move.message_id not in moved])
+
+
+def end_attempts(session: Session, answers: Sequence[Answered]) -> None:
+    rows = [
+        {
+            "b_id": answer.attempt_id,
+            "elapsed_ms": answer.elapsed_ms,
+            "status": answer.status,
+            "outcome": answer.outcome,
+            "reason": answer.reason[:300] if answer.reason else None,
+            "request_id": answer.request_id,
+        }
+        for answer in answers
+    ]
+    if rows:
+        session.connection().execute(_END_ATTEMPT, rows)
+    settled = [{"b_id": answer.attempt_id} for answer in answers if not answer.keep_body]
+    if settled:
+        session.connection().execute(_DROP_BODY, settled)
+
+
+def _link_overtaken(session: Session, moves: Sequence[Move]) -> None:
+    """A report can beat our own commit: the message has moved on, but still lacks the provider's id."""
+    rows = [_link_row(move) for move in moves if move.attempt is not None and move.values.get("provider_id")]
+    if rows:
+        session.connection().execute(_LINK_MESSAGE, rows)
+
+
+def _link_row(move: Move) -> dict[str, Any]:
+    values: Mapping[str, Any] = move.values
+    return {"b_id": move.message_id, "b_attempt": move.attempt, **{f"v_{name}": values.get(name) for name in _LINK}}
+
+
+_END_ATTEMPT = (
+    update(_ATTEMPTS)
+    .where(_ATTEMPTS.c.id == bindparam("b_id"))
+    .values({name: bindparam(name) for name in ("elapsed_ms", "status", "outcome", "reason", "request_id")})
+)
+_DROP_BODY = update(_ATTEMPTS).where(_ATTEMPTS.c.id == bindparam("b_id")).values(body=None)
+_LINK_MESSAGE = (
+    update(_MESSAGES)
+    .where(_MESSAGES.c.id == bindparam("b_id"), _MESSAGES.c.attempt_id == bindparam("b_attempt"))
+    .values(
+        {name: func.coalesce(_MESSAGES.c[name], bindparam(f"v_{name}", type_=_MESSAGES.c[name].type)) for name in _LINK}
+    )
+)
+
+
+class Recorder:
+    """Collects the answers of all batches of this process and writes them together."""
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Answered]], Any],
+        *,
+        gather_seconds: float = 0.01,
+        most: int = 500,
+        retry_seconds: float = 1.0,
+    ) -> None:
+        self._write = write  # an awaitable call that commits
+        self._gather = gather_seconds
+        self._most = most
+        self._retry = retry_seconds
+        self._waiting: list[tuple[Answered, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="recorder")
+
+    async def record(self, answer: Answered) -> None:
+        """Returns when the answer is committed."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((answer, done))
+        self._wake.set()
+        await done
+
+    async def close(self) -> None:
+        """Write what waits, then end."""
+        if waiting := [done for _, done in self._waiting]:
+            await asyncio.wait(waiting)
+        if self._task:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(self._gather)  # let others join the transaction
+            group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            if not self._waiting:
+                self._wake.clear()
+            await self._commit(group)
+
+    async def _commit(self, group: Sequence[tuple[Answered, asyncio.Future[None]]]) -> None:
+        while True:
+            try:
+                await self._write([answer for answer, _ in group])
+                break
+            except DBAPIError as error:
+                log.warning("answers_wait_for_database", answers=len(group), error=type(error.orig).__name__)
+                await asyncio.sleep(self._retry)
+        for _, done in group:
+            if not done.done():
+                done.set_result(None)

@@ -1,0 +1,432 @@
+"""Finding out what became of messages whose outcome is unknown, each provider in its own way.
+
+Nothing here guesses. Found at the provider: its id and state are adopted. Proven absent, where the provider's answer
+is a proof: back to `queued`. Otherwise the message stays `unknown` until a report comes or the provider's memory ends;
+then the campaign's policy decides, and every report says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from models.moves import Move, apply_moves
+from models.states import BatchState, MessageState
+from models.tables import Attempt, Batch, Campaign, Message
+from models.types import new_id
+from providers.base import (
+    Accepted,
+    Found,
+    LookUpBy,
+    LookUpPolicy,
+    NoAnswer,
+    NotThere,
+    Outcome,
+    Outgoing,
+    Report,
+    Sighting,
+    Sought,
+    Unclear,
+)
+from providers.wire import NotSent, OutcomeUnknown, Reply, Request
+from workers.decide import Decision, Position, Rules, decide, report_deadline
+from workers.gate import Cost, Wait
+from workers.outgoing import outgoing
+from workers.record import Answered
+from workers.runtime import AccountRuntime, Runtime
+
+log = structlog.get_logger("drumline.resolve")
+
+AT_ONCE = 50  # unknown messages taken in one run
+CLAIM_SECONDS = 120.0  # nobody else looks for these meanwhile
+RETRY_SECONDS = 20.0  # after a look that got no answer
+HORIZON = 10.0  # seconds: a look-up waits longer for its permit than a submit, so that it never starves
+
+
+class OnUnknown(StrEnum):
+    """What a campaign wants done with messages whose fate can never be proven."""
+
+    GIVE_UP = "give_up"
+    RESEND = "resend"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One unknown message, with everything a look needs."""
+
+    message: Outgoing
+    position: Position
+    attempt_id: UUID | None
+    attempted_at: datetime
+    body: bytes | None
+    on_unknown: OnUnknown
+
+    @property
+    def id(self) -> UUID:
+        return UUID(self.message.id)
+
+
+async def resolve_unknown(runtime: Runtime, account_name: str) -> int:
+    """Look for the unknown messages of an account that are due; the number looked for."""
+    account = await runtime.account(account_name)
+    cases = await runtime.write(claim, account_name, runtime.now(), AT_ONCE)
+    if not cases:
+        return 0
+    policy = account.provider.look_up_policy
+    over = [case for case in cases if past_memory(case, policy, runtime.now())]
+    await runtime.write(_apply, [_by_policy(case) for case in over], runtime.now())
+    looking = [case for case in cases if case not in over]
+    match policy.by:
+        case LookUpBy.REPLAY:
+            for case in looking:
+                await _replay(runtime, account, case)
+        case LookUpBy.QUERY | LookUpBy.EVIDENCE:
+            await _query(runtime, account, looking)
+        case LookUpBy.NONE:
+            await runtime.write(_apply, [_wait_on(case, policy, runtime.now()) for case in looking], runtime.now())
+    return len(cases)
+
+
+# --- pure decisions --------------------------------------------------------------------------------------------------
+
+
+def past_memory(case: Case, policy: LookUpPolicy, now: datetime) -> bool:
+    """Whether nothing can be learnt any more."""
+    return (now - case.attempted_at).total_seconds() >= policy.give_up_after
+
+
+def next_look(case: Case, policy: LookUpPolicy, now: datetime) -> datetime:
+    """When to look again: the policy's schedule counts from the attempt, its last gap goes on for ever."""
+    looks = case.position.looks + 1
+    after = policy.after
+    if looks < len(after):
+        due = case.attempted_at + timedelta(seconds=after[looks])
+    else:
+        gap = after[-1] - (after[-2] if len(after) > 1 else 0.0) if after else 900.0
+        due = now + timedelta(seconds=max(gap, 60.0))
+    return max(due, now + timedelta(seconds=1))
+
+
+def absence_counts(case: Case, policy: LookUpPolicy, now: datetime) -> bool:
+    """Whether "not there" is a proof by now: every planned look was made and the last one's time has passed."""
+    enough_looks = case.position.looks + 1 >= len(policy.after)
+    enough_time = (now - case.attempted_at).total_seconds() >= (policy.after[-1] if policy.after else 0.0)
+    return policy.by is LookUpBy.QUERY and policy.proves_absence and enough_looks and enough_time
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What becomes of one case: a move, or only another look at `look_at`."""
+
+    case: Case
+    decision: Decision | None = None
+    look_at: datetime | None = None
+    looks: int = 0
+
+
+def _wait_on(case: Case, policy: LookUpPolicy, now: datetime) -> Step:
+    return Step(case, look_at=next_look(case, policy, now), looks=case.position.looks + 1)
+
+
+def _by_policy(case: Case) -> Step:
+    """The provider's memory ended without a proof."""
+    if case.on_unknown is OnUnknown.RESEND:
+        values: dict[str, Any] = {"not_before": None}
+        return Step(case, Decision(MessageState.QUEUED, "never proven; sent again as the campaign says", values))
+    values = {"code": "outcome_unknown", "klass": "unspecified", "reason": "the provider never said what became of it"}
+    return Step(case, Decision(MessageState.FAILED, "outcome_unknown", values))
+
+
+def judge(
+    case: Case, sighting: Sighting, linked: frozenset[str], policy: LookUpPolicy, now: datetime, rules: Rules
+) -> Step:
+    """From what the provider showed to the next step."""
+    match sighting:
+        case Found(candidates=candidates):
+            ours = next((c for c in candidates if c.provider_id is None or c.provider_id not in linked), None)
+            if ours is not None:
+                return Step(case, _adopt(case, ours, now, rules))
+            return _absent(case, policy, now)
+        case NotThere():
+            return _absent(case, policy, now)
+        case NoAnswer():
+            return Step(case, look_at=now + timedelta(seconds=RETRY_SECONDS), looks=case.position.looks)
+
+
+def _absent(case: Case, policy: LookUpPolicy, now: datetime) -> Step:
+    if absence_counts(case, policy, now):
+        return Step(case, Decision(MessageState.QUEUED, "proven absent at the provider", {"not_before": None}))
+    return _wait_on(case, policy, now)
+
+
+def _adopt(case: Case, report: Report, now: datetime, rules: Rules) -> Decision:
+    values: dict[str, Any] = {
+        "provider_id": report.provider_id,
+        "submitted_at": case.attempted_at,
+        "not_before": None,
+        "deadline": report_deadline(now, case.position.validity, rules.report_deadline),
+    }
+    if report.group_id:
+        values["group_id"] = report.group_id
+    return Decision(MessageState.SUBMITTED, "found at the provider", values)
+
+
+# --- looking ---------------------------------------------------------------------------------------------------------
+
+
+async def _query(runtime: Runtime, account: AccountRuntime, cases: Sequence[Case]) -> None:
+    if not cases:
+        return
+    sought = [
+        Sought(case.message, case.attempted_at, case.position.looks, str(case.attempt_id) if case.attempt_id else None)
+        for case in cases
+    ]
+
+    async def send(request: Request) -> Reply:
+        return await charged_send(runtime, account, request, "look_up")
+
+    sightings = await account.provider.look_up(sought, send)
+    for sighting in sightings.values():
+        if isinstance(sighting, NoAnswer):
+            await account.poll_gate.learn(sighting.signal, None, None)
+    await runtime.write(_judge_all, account, cases, sightings, runtime.now())
+
+
+def _judge_all(
+    session: Session, account: AccountRuntime, cases: Sequence[Case], sightings: Mapping[str, Sighting], now: datetime
+) -> None:
+    """One after the other, so that one candidate is never adopted twice."""
+    linked = set(_linked(session, account.name, sightings))
+    policy, rules = account.provider.look_up_policy, account.rules
+    steps: list[Step] = []
+    reports: list[tuple[Case, Report]] = []
+    for case in cases:
+        sighting = sightings.get(case.message.id, NoAnswer("the look-up left it out"))
+        step = judge(case, sighting, frozenset(linked), policy, now, rules)
+        steps.append(step)
+        if step.decision and isinstance(sighting, Found) and (adopted := step.decision.values.get("provider_id")):
+            linked.add(adopted)
+            reports += [(case, c) for c in sighting.candidates if c.provider_id == adopted]
+    _apply(session, steps, now)
+    for case, report in reports:
+        _apply_found_state(session, case, report, now)
+
+
+def _apply_found_state(session: Session, case: Case, report: Report, now: datetime) -> None:
+    """The look-up may already show how it ended; that is a report like any other."""
+    from workers.reconcile import report_move  # the two modules look at the same reports from two sides
+
+    if report.state not in {None, MessageState.SUBMITTED}:
+        apply_moves(session, [report_move(case.id, report)], now)
+
+
+def _linked(session: Session, account: str, sightings: Mapping[str, Sighting]) -> list[str]:
+    ids = [
+        candidate.provider_id
+        for sighting in sightings.values()
+        if isinstance(sighting, Found)
+        for candidate in sighting.candidates
+        if candidate.provider_id
+    ]
+    query = select(Message.provider_id).where(Message.account == account, Message.provider_id.in_(ids))
+    return [found for found in session.execute(query).scalars() if found] if ids else []
+
+
+async def charged_send(runtime: Runtime, account: AccountRuntime, request: Request, kind: str) -> Reply:
+    """One request that is no submit: counted against the account's limits and kept as an Attempt.
+
+    Raises NotSent or OutcomeUnknown; NotSent also when no permit is to be had in good time.
+    """
+    passed = await account.poll_gate.one(Cost(1, 0, 0), HORIZON)
+    if isinstance(passed, Wait):
+        raise NotSent("no_permit", f"{passed.reason}: {passed.seconds:.0f} s")
+    attempt_id = new_id()
+    await runtime.write(_begin, attempt_id, account.name, kind, runtime.now())
+    started = time.monotonic()
+    if not await passed.wait():
+        await account.poll_gate.unused(passed)
+        await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
+        raise NotSent("permit_missed")
+    try:
+        reply = await account.client.send(request)
+    except (NotSent, OutcomeUnknown) as error:
+        await account.poll_gate.failed(error, passed)
+        await runtime.recorder.record(
+            _ended(attempt_id, started, getattr(error, "partial", None), "failed", error.reason)
+        )
+        raise
+    signal, allowance = account.provider.read_signal(reply)
+    await account.poll_gate.learn(signal, allowance, passed)
+    await runtime.recorder.record(_ended(attempt_id, started, reply.status, "answered", None))
+    return reply
+
+
+def _ended(attempt_id: UUID, started: float, status: int | None, outcome: str, reason: str | None) -> Answered:
+    return Answered(attempt_id, round((time.monotonic() - started) * 1000), status, outcome, reason, None, False)
+
+
+def _begin(session: Session, attempt_id: UUID, account: str, kind: str, now: datetime) -> None:
+    session.add(Attempt(id=attempt_id, account=account, kind=kind, started_at=now))
+
+
+# --- replaying -------------------------------------------------------------------------------------------------------
+
+
+async def _replay(runtime: Runtime, account: AccountRuntime, case: Case) -> None:
+    """The byte-identical request again under its idempotency key: safe whether or not the first one arrived."""
+    passed = await account.gate.one(Cost(1, 1, case.message.segments), HORIZON)
+    if isinstance(passed, Wait):
+        await runtime.write(_apply, [_look_soon(case, passed.seconds, runtime.now())], runtime.now())
+        return
+    request = account.provider.submit_request([case.message], str(case.attempt_id))
+    if case.body is not None:
+        request = replace(request, body=case.body)
+    attempt_id = new_id()
+    await runtime.write(_begin_replay, attempt_id, account.name, case, request.body, runtime.now())
+    started = time.monotonic()
+    if not await passed.wait():
+        await account.gate.unused(passed)
+        await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
+        await runtime.write(_apply, [_look_soon(case, 1.0, runtime.now())], runtime.now())
+        return
+    outcome, status, request_id = await _replayed(account, case, request, passed)
+    await _record_replay(runtime, account, case, attempt_id, outcome, (started, status, request_id))
+
+
+async def _replayed(
+    account: AccountRuntime, case: Case, request: Request, passed: Any
+) -> tuple[Outcome, int | None, str | None]:
+    try:
+        reply = await account.client.send(request)
+    except (NotSent, OutcomeUnknown) as error:
+        await account.gate.failed(error, passed)
+        return Unclear(error.reason), getattr(error, "partial", None), None
+    submission = account.provider.read_submit([case.message], reply)
+    await account.gate.learn(submission.signal, submission.allowance, passed)
+    outcome = submission.outcomes.get(case.message.id, Unclear("missing in the adapter's reading"))
+    return outcome, reply.status, submission.request_id
+
+
+async def _record_replay(
+    runtime: Runtime,
+    account: AccountRuntime,
+    case: Case,
+    attempt_id: UUID,
+    outcome: Outcome,
+    answer: tuple[float, int | None, str | None],
+) -> None:
+    now = runtime.now()
+    started, status, request_id = answer
+    moves: list[Move] = []
+    if isinstance(outcome, Accepted) or not _inconclusive(outcome):
+        decision = decide(outcome, case.position, now, account.rules)
+        moves = [Move(case.id, decision.state, f"replay: {decision.note}", decision.values)]
+    else:
+        step = _wait_on(case, account.provider.look_up_policy, now)
+        await runtime.write(_apply, [step], now)
+    elapsed = round((time.monotonic() - started) * 1000)
+    word = type(outcome).__name__.lower()
+    await runtime.recorder.record(
+        Answered(attempt_id, elapsed, status, word, None, request_id, isinstance(outcome, Unclear), moves)
+    )
+
+
+def _inconclusive(outcome: Outcome) -> bool:
+    """A refusal that is about now (throttled, account in trouble) says nothing about the first try."""
+    from workers.decide import FOLLOWS, Follow
+
+    if isinstance(outcome, Unclear):
+        return True
+    return not isinstance(outcome, Accepted) and FOLLOWS[outcome.failure.klass] is not Follow.FINAL
+
+
+def _look_soon(case: Case, seconds: float, now: datetime) -> Step:
+    return Step(case, look_at=now + timedelta(seconds=max(seconds, 1.0)), looks=case.position.looks)
+
+
+# --- database steps --------------------------------------------------------------------------------------------------
+
+
+def claim(session: Session, account: str, now: datetime, limit: int) -> list[Case]:
+    """Unknown messages whose next look is due; pushed ahead, so that nobody else takes them meanwhile."""
+    due = (Message.account == account, Message.state == MessageState.UNKNOWN, Message.not_before <= now)
+    rows = session.execute(
+        select(Message).where(*due).order_by(Message.not_before).limit(limit).with_for_update(skip_locked=True)
+    ).scalars().all()  # fmt: skip
+    if not rows:
+        return []
+    later = now + timedelta(seconds=CLAIM_SECONDS)
+    session.execute(update(Message).where(Message.id.in_([row.id for row in rows])).values(not_before=later))
+    return [_case(session, row, now) for row in rows]
+
+
+def due_accounts(session: Session, now: datetime) -> set[str]:
+    """Accounts with unknown messages whose next look is due."""
+    query = select(Message.account).where(Message.state == MessageState.UNKNOWN, Message.not_before <= now).distinct()
+    return set(session.execute(query).scalars())
+
+
+def _case(session: Session, row: Message, now: datetime) -> Case:
+    campaign = session.get_one(Campaign, row.campaign_id)
+    body = session.execute(select(Attempt.body).where(Attempt.id == row.attempt_id)).scalar_one_or_none()
+    return Case(
+        message=outgoing(row, campaign),
+        position=Position(row.tries, row.looks, row.ref_round, campaign.validity),
+        attempt_id=row.attempt_id,
+        attempted_at=row.attempted_at or now,
+        body=body,
+        on_unknown=OnUnknown(campaign.on_unknown),
+    )
+
+
+def _begin_replay(session: Session, attempt_id: UUID, account: str, case: Case, body: bytes, now: datetime) -> None:
+    session.add(
+        Attempt(
+            id=attempt_id,
+            account=account,
+            kind="replay",
+            started_at=now,
+            messages=1,
+            segments=case.message.segments,
+            message_ids=[case.message.id],
+            body=body,
+        )
+    )
+
+
+def _apply(session: Session, steps: Sequence[Step], now: datetime) -> None:
+    for step in steps:
+        if step.look_at is not None:
+            session.execute(
+                update(Message)
+                .where(Message.id == step.case.id, Message.state == MessageState.UNKNOWN)
+                .values(not_before=step.look_at, looks=step.looks)
+            )
+    moves = [
+        Move(step.case.id, step.decision.state, step.decision.note, step.decision.values,
+             only_from=frozenset({MessageState.UNKNOWN}))
+        for step in steps
+        if step.decision
+    ]  # fmt: skip
+    moved = apply_moves(session, moves, now)
+    reopen_batches(session, [item.message_id for item in moved if item.new is MessageState.QUEUED], now)
+
+
+def reopen_batches(session: Session, message_ids: Sequence[UUID], now: datetime) -> None:
+    """Messages that are queued again need their batch back in the plan."""
+    if message_ids:
+        batches = select(Message.batch_id).where(Message.id.in_(message_ids))
+        session.execute(
+            update(Batch)
+            .where(Batch.id.in_(batches), Batch.state == BatchState.DONE)
+            .values(state=BatchState.PLANNED, not_before=now)
+        )

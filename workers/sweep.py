@@ -1,0 +1,170 @@
+"""Putting right what a crash left behind, and closing what time has decided. Every step is idempotent.
+
+What a dead worker held becomes `unknown`, never `queued`: it may have left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy import ColumnElement, Select, delete, select, update
+from sqlalchemy.orm import Session
+
+from models import leases
+from models.moves import Move, apply_moves
+from models.queries import all_final, note_event
+from models.states import OPEN_AT_PROVIDER, BatchState, CampaignState, MessageState
+from models.tables import Batch, Campaign, CampaignCount, Lane, Message
+
+log = structlog.get_logger("drumline.sweep")
+
+AT_ONCE = 1000  # messages per transaction
+JOB_LOST_SECONDS = 30.0  # a job that nobody took in this time is put on Redis again
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    leases_ended: int = 0
+    turned_unknown: int = 0
+    jobs_lost: int = 0
+    orphans: int = 0
+    expired: int = 0
+    no_report: int = 0
+    cancelled: int = 0
+    completed: int = 0
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in self.__slots__)
+
+
+def end_leases(session: Session, now: datetime, first_look: float) -> tuple[int, int]:
+    """Batches whose worker let the lease run out: what it had in its hands is unknown, the rest is due again."""
+    batches = leases.ended(session, now)
+    turned = 0
+    for batch in batches:
+        turned += _turn_unknown(session, Message.batch_id == batch.id, now, first_look)
+        due = leases.next_due(session, batch.id)
+        batch.state = BatchState.DONE if due is None else BatchState.PLANNED
+        batch.not_before = max(due, now) if due else now
+        batch.lease_owner = None
+        batch.lease_until = None
+        batch.lease_token += 1  # locks the former owner out, even if the batch is leased again
+    return len(batches), turned
+
+
+def _turn_unknown(session: Session, which: ColumnElement[bool], now: datetime, first_look: float) -> int:
+    query = select(Message.id).where(which, Message.state == MessageState.SUBMITTING)
+    look = now + timedelta(seconds=first_look)
+    moves = [
+        Move(message_id, MessageState.UNKNOWN, "the worker died", {"not_before": look, "looks": 0})
+        for message_id in session.execute(query).scalars()
+    ]
+    return len(apply_moves(session, moves, now))
+
+
+def free_orphans(session: Session, now: datetime, lease_seconds: float, first_look: float) -> int:
+    """Messages `submitting` in a batch that nobody holds. Should not happen; must not stay."""
+    held = select(Batch.id).where(Batch.state == BatchState.LEASED)
+    old = now - timedelta(seconds=lease_seconds * 2)
+    return _turn_unknown(session, Message.batch_id.not_in(held) & (Message.attempted_at < old), now, first_look)
+
+
+def requeue_lost_jobs(session: Session, now: datetime) -> int:
+    """Jobs that were put on Redis and taken by nobody: Redis was wiped, or the workers are away."""
+    lost = session.execute(
+        update(Batch)
+        .where(
+            Batch.state == BatchState.DISPATCHED,
+            Batch.dispatched_at < now - timedelta(seconds=JOB_LOST_SECONDS),
+        )
+        .values(state=BatchState.PLANNED)
+        .returning(Batch.id)
+    ).all()
+    return len(lost)
+
+
+def expire_queued(session: Session, now: datetime) -> int:
+    """What could not leave within its validity is never sent late."""
+    query = (
+        select(Message.id)
+        .where(
+            Message.state == MessageState.QUEUED,
+            Message.expires_at < now,
+            Message.campaign_id.in_(_campaigns(CampaignState.RUNNING, CampaignState.PAUSED)),
+        )
+        .limit(AT_ONCE)
+    )
+    values = {"code": "too_late", "reason": "could not leave within its validity"}
+    moves = [
+        Move(found, MessageState.EXPIRED, "too late to leave", values) for found in session.execute(query).scalars()
+    ]
+    return len(apply_moves(session, moves, now))
+
+
+def close_unreported(session: Session, now: datetime, notes: dict[str, str | None]) -> int:
+    """No report by the deadline. `notes`: why an account may rightly send none."""
+    query = (
+        select(Message.id, Message.account)
+        .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline < now)
+        .limit(AT_ONCE)
+    )
+    moves = [
+        Move(
+            message_id,
+            MessageState.EXPIRED,
+            "no_dlr",
+            {"code": "no_dlr", "reason": notes.get(account) or "no delivery report came in time"},
+        )
+        for message_id, account in session.execute(query)
+    ]
+    return len(apply_moves(session, moves, now))
+
+
+def cancel_queued(session: Session, now: datetime) -> int:
+    """What had not left when its campaign was cancelled."""
+    query = (
+        select(Message.id)
+        .where(Message.state == MessageState.QUEUED, Message.campaign_id.in_(_campaigns(CampaignState.CANCELLED)))
+        .limit(AT_ONCE)
+    )
+    moves = [Move(found, MessageState.CANCELLED, "campaign cancelled") for found in session.execute(query).scalars()]
+    return len(apply_moves(session, moves, now))
+
+
+def complete_campaigns(session: Session, now: datetime) -> int:
+    """A campaign is completed only when every message is final; a cancelled one only gets its end time."""
+    open_states = (CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.CANCELLED)
+    query = select(Campaign).where(
+        Campaign.state.in_(open_states), Campaign.finished_at.is_(None), Campaign.started_at.is_not(None)
+    )
+    done = 0
+    for campaign in session.execute(query).scalars():
+        if all_final(session, campaign.id):
+            campaign.finished_at = now
+            if campaign.state is not CampaignState.CANCELLED:
+                campaign.state = CampaignState.COMPLETED
+                campaign.state_reason = None
+            note_event(session, campaign.id, "completed", "every message is final", now)
+            done += 1
+    return done
+
+
+def fail_dead_imports(session: Session, now: datetime) -> int:
+    """An import whose process died leaves nothing behind but its campaign, which says so."""
+    query = select(Campaign).where(Campaign.state == CampaignState.IMPORTING, Campaign.import_until < now)
+    dead = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
+    for campaign in dead:
+        for table in (Message, Batch, CampaignCount, Lane):
+            session.execute(delete(table).where(table.campaign_id == campaign.id))
+        campaign.state = CampaignState.FAILED
+        campaign.state_reason = "the import did not finish: its process died. Nothing was sent; import the file again."
+        campaign.finished_at = now
+        note_event(session, campaign.id, "import_failed", campaign.state_reason, now)
+    return len(dead)
+
+
+def _campaigns(*states: CampaignState) -> Select[UUID]:
+    return select(Campaign.id).where(Campaign.state.in_(states))

@@ -1,0 +1,148 @@
+"""Celery's doorways into this room. Each calls one use case that is testable without Celery. Only ids travel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from celery import shared_task
+from celery.signals import worker_process_shutdown, worker_shutdown, worker_shutting_down
+from sqlalchemy.orm import Session
+
+from config import names
+from config.accounts import load_accounts
+from config.celery_app import app
+from config.settings import settings
+from models.database import Database
+from workers import sweep
+from workers.poll import due_polls, poll_reports
+from workers.reconcile import apply_inbox
+from workers.resolve import due_accounts, resolve_unknown
+from workers.runtime import Runtime
+from workers.snapshot import take_snapshot
+from workers.submit import submit_batch
+
+T = TypeVar("T")
+log = structlog.get_logger("drumline.tasks")
+
+FIRST_LOOK = 10.0  # seconds: a dead worker's messages may still be on their way to the provider
+ROUNDS = 50  # inbox rounds in one task: others on the queue get their turn
+
+_lock = threading.Lock()
+_runtime: Runtime | None = None
+
+
+def runtime() -> Runtime:
+    """The process's runtime, made on first use (after any fork)."""
+    global _runtime  # one per process is the point
+    with _lock:
+        if _runtime is None:
+            configured = settings()
+            _runtime = Runtime(
+                configured,
+                load_accounts(configured.accounts_file),
+                Database(configured.database_url),
+                app.send_task,
+            )
+        return _runtime
+
+
+@worker_shutting_down.connect
+def _stop(**_: object) -> None:
+    if _runtime is not None:
+        _runtime.stop()
+
+
+@worker_shutdown.connect
+@worker_process_shutdown.connect
+def _close(**_: object) -> None:
+    if _runtime is not None:
+        _runtime.close()
+
+
+@shared_task(name=names.SUBMIT_BATCH)
+def submit(batch_id: str) -> None:
+    here = runtime()
+    here.run(submit_batch(here, UUID(batch_id)))
+
+
+@shared_task(name=names.POLL_REPORTS)
+def poll(account: str) -> None:
+    here = runtime()
+    if here.run(poll_reports(here, account)):
+        here.send_later(names.APPLY_REPORTS, names.REPORTS_QUEUE)
+
+
+@shared_task(name=names.RESOLVE_UNKNOWN)
+def resolve(account: str) -> None:
+    here = runtime()
+    if here.run(resolve_unknown(here, account)):
+        here.wake_dispatcher()
+
+
+@shared_task(name=names.SNAPSHOT)
+def snapshot(account: str) -> None:
+    here = runtime()
+    here.run(take_snapshot(here, account))
+
+
+@shared_task(name=names.APPLY_REPORTS)
+def apply_reports() -> None:
+    """Rounds until the inbox is empty. Two at once do no harm: pages are locked, reports are unique."""
+    here = runtime()
+    provider_of = here.adapter
+    for _ in range(ROUNDS):
+        with here.database.write() as session:
+            effect = apply_inbox(session, provider_of, here.now())
+        if not effect:
+            return
+
+
+@shared_task(name=names.PLAN_POLLS)
+def plan_polls() -> None:
+    """Ask for the polls and look-ups that are due."""
+    here = runtime()
+    provider_of = here.adapter
+    bases = {
+        name: account.poll.every
+        for name, account in here.accounts.items()
+        if (provider := provider_of(name)) is not None and provider.pulls
+    }
+    now = here.now()
+    with here.database.write() as session:
+        polls = due_polls(session, bases, now)
+        looks = due_accounts(session, now)
+    for account in polls:
+        here.send_later(names.POLL_REPORTS, names.account_queue(account), account)
+    for account in looks & here.accounts.keys():
+        here.send_later(names.RESOLVE_UNKNOWN, names.account_queue(account), account)
+
+
+@shared_task(name=names.SWEEP)
+def sweep_all() -> None:
+    """Every step in a transaction of its own: one that fails does not undo the others."""
+    here = runtime()
+    now = here.now()
+    provider_of = here.adapter
+    notes = {name: getattr(provider_of(name), "no_report_note", None) for name in here.accounts}
+    found = sweep.Swept(
+        *_in_own(here, lambda s: sweep.end_leases(s, now, FIRST_LOOK)),
+        jobs_lost=_in_own(here, lambda s: sweep.requeue_lost_jobs(s, now)),
+        orphans=_in_own(here, lambda s: sweep.free_orphans(s, now, here.lease_seconds, FIRST_LOOK)),
+        expired=_in_own(here, lambda s: sweep.expire_queued(s, now)),
+        no_report=_in_own(here, lambda s: sweep.close_unreported(s, now, notes)),
+        cancelled=_in_own(here, lambda s: sweep.cancel_queued(s, now)),
+        completed=_in_own(here, lambda s: sweep.complete_campaigns(s, now)),
+    )
+    _in_own(here, lambda s: sweep.fail_dead_imports(s, now))
+    if found:
+        log.info("swept", **{name: getattr(found, name) for name in found.__slots__ if getattr(found, name)})
+        here.wake_dispatcher()
+
+
+def _in_own(here: Runtime, step: Callable[[Session], T]) -> T:
+    with here.database.write() as session:
+        return step(session)
