@@ -51,7 +51,6 @@ from providers.cliqtel import Cliqtel, Sender
 from providers.cliqtel_answers import CODES
 from providers.cliqtel_reports import STATES
 from providers.cliqtel_signature import rewritten
-from providers.registry import build
 from providers.wire import BadBody, NotSent, OutcomeUnknown, Reply, Request
 from tests.support.cases import SECRETS, SubmitCase, answer, message, settings
 from tests.support.exchanges import load
@@ -810,10 +809,9 @@ def test_a_wrong_option_is_named(options: dict[str, object], said: str) -> None:
         adapter(options)
 
 
-def test_a_missing_key_is_named_and_the_registry_knows_it() -> None:
+def test_a_missing_key_is_named() -> None:
     with pytest.raises(ValueError, match=r"credentials\.api_key"):
         adapter(credentials={})
-    assert isinstance(build("cliqtel", settings(credentials=KEY)), Cliqtel)
 
 
 # --- recorded exchanges ----------------------------------------------------------------------------------------------

@@ -45,7 +45,6 @@ from providers.base import (
 )
 from providers.quicksms import QuickSms
 from providers.quicksms_codes import CODES, DLR_STATES, GSM_CODES
-from providers.registry import build
 from providers.wire import BadBody, Reply, Request
 from tests.support.cases import SECRETS, SubmitCase, answer, message, settings
 from tests.support.exchanges import load
@@ -735,10 +734,6 @@ def test_missing_credentials_and_an_endless_webhook_url_are_named() -> None:
         adapter(credentials={})
     with pytest.raises(ValueError, match="webhook_url"):
         adapter(webhook_url="https://x/" + "a" * 2048)
-
-
-def test_the_registry_knows_it() -> None:
-    assert isinstance(build("quicksms", settings(credentials=KEY)), QuickSms)
 
 
 # --- recorded exchanges ----------------------------------------------------------------------------------------------
