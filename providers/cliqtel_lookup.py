@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from models.states import MessageState
 from providers.base import Found, NoAnswer, NotThere, Report, Sighting, Sought
 from providers.cliqtel_reports import read_row
 from providers.shared import digits, timestamp, whole
@@ -86,8 +87,11 @@ def _doubtful(one: Sought, row: Row) -> bool:
 
 def _candidate(row: Row) -> tuple[tuple[datetime, int], Report] | None:
     report, number = read_row(row), whole(row, "id")
+    if isinstance(report, str) or number is None:
+        return None
     created = timestamp(row.get("created_at")) or datetime.max.replace(tzinfo=UTC)
-    return ((created, number), report) if isinstance(report, Report) and number is not None else None
+    # whatever its status says, the row proves that the message was accepted
+    return (created, number), replace(report, state=report.state or MessageState.SUBMITTED)
 
 
 def clock_drift(reply: Reply, now: datetime) -> float:

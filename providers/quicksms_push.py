@@ -66,6 +66,8 @@ def _json(body: bytes) -> Sequence[Mapping[str, object]]:
 
 
 def _form(body: bytes) -> Sequence[Mapping[str, object]]:
+    if b"=" not in body:
+        return []
     try:
         fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100))
     except ValueError as error:
