@@ -69,7 +69,7 @@ async def _poll(runtime: Runtime, account: AccountRuntime) -> int:
         while page is not None and not runtime.stopping and stored < MOST_PAGES:
             reply = await _pull(runtime, account, page)
             if reply is None:
-                return stored
+                break  # the next list may still be had
             stored += 1
             page = account.provider.following(page, reply)
     return stored

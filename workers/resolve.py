@@ -24,7 +24,7 @@ from models.states import BatchState, MessageState
 from models.tables import Attempt, Batch, Campaign, Message
 from models.types import new_id
 from providers.base import (
-    Accepted,
+    FailureClass,
     Found,
     LookUpBy,
     LookUpPolicy,
@@ -32,13 +32,14 @@ from providers.base import (
     NotThere,
     Outcome,
     Outgoing,
+    Refused,
     Report,
     Sighting,
     Sought,
     Unclear,
 )
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
-from workers.decide import Decision, Position, Rules, decide, report_deadline
+from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide, report_deadline
 from workers.gate import Cost, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
@@ -327,7 +328,7 @@ async def _record_replay(
     now = runtime.now()
     started, status, request_id = answer
     moves: list[Move] = []
-    if isinstance(outcome, Accepted) or not _inconclusive(outcome):
+    if not _inconclusive(outcome):
         decision = decide(outcome, case.position, now, account.rules)
         moves = [Move(case.id, decision.state, f"replay: {decision.note}", decision.values)]
     else:
@@ -341,12 +342,12 @@ async def _record_replay(
 
 
 def _inconclusive(outcome: Outcome) -> bool:
-    """A refusal that is about now (throttled, account in trouble) says nothing about the first try."""
-    from workers.decide import FOLLOWS, Follow
-
-    if isinstance(outcome, Unclear):
-        return True
-    return not isinstance(outcome, Accepted) and FOLLOWS[outcome.failure.klass] is not Follow.FINAL
+    """A refusal that is about now (throttled, account in trouble) says nothing about the first try, and one as a
+    duplicate rather speaks for it: its report will tell."""
+    if not isinstance(outcome, Refused):
+        return isinstance(outcome, Unclear)
+    klass = outcome.failure.klass
+    return klass is FailureClass.DUPLICATE or FOLLOWS[klass] is not Follow.FINAL
 
 
 def _look_soon(case: Case, seconds: float, now: datetime) -> Step:

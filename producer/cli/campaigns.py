@@ -43,16 +43,12 @@ def send(
     route: Annotated[str, typer.Option(help="Accounts and weights, e.g. qikli=70,quicksms=30.")],
     sender: Annotated[str, typer.Option(help="Sender ID; accounts with one of their own use that.")] = "",
     name: Annotated[str, typer.Option(help="What the campaign is called; default: the file's name.")] = "",
-    at: Annotated[
-        str | None, typer.Option(help="When to start, e.g. 2026-12-01T09:00+01:00 or 2026-12-01T09:00 with --zone.")
-    ] = None,
+    at: Annotated[str | None, typer.Option(help="When to start, e.g. 2026-12-01T09:00+01:00.")] = None,
     zone: Annotated[str, typer.Option(help="Time zone of --at if it names none.")] = "UTC",
     column: Annotated[str | None, typer.Option(help="The column with the numbers.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Encoding of the file, if it is not what it looks like.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of the file, if not what it looks like.")] = None,
     region: Annotated[str | None, typer.Option(help="Country (GB, DE …) of numbers without a country code.")] = None,
-    validity: Annotated[
-        int | None, typer.Option(help="Seconds after which a message is worth nothing.", min=60)
-    ] = None,
+    validity: Annotated[int | None, typer.Option(help="Seconds after which a message is worthless.", min=60)] = None,
     priority: Annotated[str, typer.Option(help="high, normal or low.")] = "normal",
     on_unknown: Annotated[str, typer.Option(help="give_up or resend, for what can never be proven.")] = "give_up",
     option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the adapter, e.g. template_id=1207.")] = None,
@@ -275,8 +271,9 @@ def _print_status(context: Context, campaign_id: UUID, as_json: bool) -> None:
     rows = [[name, *(states.get(state, 0) for state in used)] for name, states in sorted(standing.by_account.items())]
     rows.append(["total", *(standing.by_state.get(state, 0) for state in used)])
     reason = f" ({standing.campaign.state_reason})" if standing.campaign.state_reason else ""
+    title = f"{standing.campaign.name}: {standing.campaign.state}{reason}"
     print_table(
-        f"{standing.campaign.name}: {standing.campaign.state}{reason}, {standing.final:,} of {standing.messages:,} final",
+        f"{title}, {standing.final:,} of {standing.messages:,} final",
         ["account", *map(str, used)],
         rows,
     )

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    simulate: Annotated[bool, typer.Option("--sandbox", help="With simulated providers: nothing real is sent.")] = False,
+    simulate: Annotated[bool, typer.Option("--sandbox", help="With simulated providers.")] = False,
 ) -> None:
     """Start everything on this machine and stay: Redis (if none is configured), API, workers, beat, Flower."""
     if simulate:
@@ -60,7 +60,7 @@ async def _up(configured: Settings) -> int:
 
 
 def worker(
-    group: Annotated[list[str] | None, typer.Option(help="Worker group or account; repeat for more. Default: all.")] = None,
+    group: Annotated[list[str] | None, typer.Option(help="Worker group or account; default: all.")] = None,
     control: Annotated[bool, typer.Option(help="Also dispatch, apply reports and sweep.")] = True,
     threads: Annotated[int, typer.Option(help="Batches at once.", min=1)] = THREADS,
     name: Annotated[str, typer.Option(help="Host name of the worker in Flower.")] = "worker",
@@ -150,5 +150,3 @@ async def _until_signal(work: Callable[[], Awaitable[int]]) -> int:
         return await task
     except asyncio.CancelledError:
         return 130 if interrupted else 1
-
-
