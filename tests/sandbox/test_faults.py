@@ -278,16 +278,16 @@ async def test_a_push_nobody_takes_is_kept_for_its_retry(lab: Lab, receiver: Rec
     await lab.settle()
     stats = await lab.control("/stats", method="GET")
     assert (stats["pending_pushes"], stats["providers"]["quicksms"]["push_failed"]) == (1, 1)
+    await lab.control("/push")
+    assert (await lab.counts("quicksms"))["push_failed"] == 2
 
 
 async def test_a_report_may_be_late(lab: Lab, receiver: Receiver) -> None:
     await lab.faults("quicksms", {"kind": "report_late", "params": {"seconds": 500}})
     await send(lab, callback_url=receiver.url)
     await lab.advance(490)
-    await lab.control("/push")
     assert receiver.hooks == []
     await lab.advance(20)
-    await lab.control("/push")
     assert statuses(receiver) == ["DELIVERED"]
 
 
