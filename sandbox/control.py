@@ -135,14 +135,17 @@ class Control:
         return _json({"pending_pushes": self._world.pusher.pending()})
 
     async def _settle(self, request: web.BaseRequest) -> web.Response:
-        """All planned outcomes become final now; pushes are queued, not awaited (see /push)."""
-        return _json({"settled": self._world.agenda.run_all()})
+        """All planned outcomes become final now; answers when their pushes have been tried once."""
+        settled = self._world.agenda.run_all()
+        await self._world.pusher.idle()
+        return _json({"settled": settled})
 
     async def _clock(self, request: web.BaseRequest) -> web.Response:
-        """`{"advance": seconds}`: everything that comes due in that time happens now."""
+        """`{"advance": seconds}`: what comes due in that time happens now; answers when due pushes have been tried."""
         self._world.clock.advance(float((await _body(request))["advance"]))
-        self._world.agenda.run_due()
-        self._world.pusher.run_due()
+        self._world.agenda.catch_up()
+        self._world.pusher.catch_up()
+        await self._world.pusher.idle()
         return _json({"now": self._world.clock.now()})
 
     async def _inbound(self, request: web.BaseRequest) -> web.Response:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from sandbox.outcomes import Outcome
+
 OPEN: Final = "AWAITING-DLR"
 SCHEDULED: Final = "SCHEDULED"
 DELIVERED: Final = "DELIVRD"
@@ -99,6 +101,29 @@ UNNUMBERED: Final[frozenset[str]] = frozenset(
         "TIMEOUT-DLR", "INV-PEID", "INV-TMID", "INV-ENTITY",
     }
 )  # fmt: skip
+
+
+_DELIVERED: Final = frozenset({"DELIVRD", "DELIVERED"})
+_EXPIRED: Final = frozenset({"EXPIRED", "TIMEOUT-DLR"})
+_OPEN: Final = frozenset({"SCHEDULED", "AWAITING-DLR", "AWAITING_DLR", "ENROUTE", "EN_ROUTE"})
+# Failures on the way to the handset; every other name is a refusal by the provider or a carrier.
+_UNDELIVERED: Final = frozenset(
+    {
+        "INVALID-SUB", "ABSENT-SUB", "HANDSET-ERR", "BARRED", "NET-ERR", "MEMEXEC", "FAILED", "MOB-OFF", "HANDSET-BUSY",
+        "UNDELIV", "UNDELIVERABLE", "SERVER-ERR", "REJ-MULTIPART", "DELETED",
+    }
+)  # fmt: skip
+_OUTCOMES: Final = (
+    (_DELIVERED, Outcome.DELIVERED),
+    (_EXPIRED, Outcome.EXPIRED),
+    (_UNDELIVERED, Outcome.UNDELIVERED),
+    (_OPEN, Outcome.NO_REPORT),
+)
+
+
+def outcome_of(name: str) -> Outcome:
+    """The truth behind a status name."""
+    return next((outcome for names, outcome in _OUTCOMES if name in names), Outcome.REJECTED)
 
 
 def name_of(word: str) -> str:

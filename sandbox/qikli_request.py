@@ -14,6 +14,7 @@ from sandbox.text import encoding_and_parts
 
 BULK_ID_CLIP: Final = 100
 MESSAGE_ID_CLIP: Final = 200
+URL_CLIP: Final = 2048
 MAX_PARTS: Final = 25
 MAX_BYTES: Final = 4000
 MAX_VALIDITY_MINUTES: Final = 2880
@@ -122,7 +123,7 @@ def _order(message: Any, name: str, now: float) -> Order:
         parts=encoding_and_parts(text)[1],
         destinations=_destinations(message.get("destinations"), f"{name}.destinations"),
         callback_data=message.get("callbackData"),
-        notify_url=message.get("notifyUrl"),
+        notify_url=_clipped(message.get("notifyUrl"), URL_CLIP),
         intermediate=bool(message.get("intermediateReport")),
         validity=_validity(message.get("validityPeriod"), f"{name}.validityPeriod"),
         send_at=_future(message.get("sendAt"), f"{name}.sendAt", now),

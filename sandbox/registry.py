@@ -1,16 +1,13 @@
 """The providers that the sandbox serves."""
 
-from importlib import import_module
-from importlib.util import find_spec
-
+from sandbox.cliqtel import Cliqtel
 from sandbox.core import Provider
+from sandbox.qikberry import Qikberry
+from sandbox.qikli import Qikli
+from sandbox.quicksms import QuickSms
 
-_CLASSES = {"qikli": "Qikli", "quicksms": "QuickSms", "cliqtel": "Cliqtel", "qikberry": "Qikberry"}
+_CLASSES: tuple[type[Provider], ...] = (Qikli, QuickSms, Cliqtel, Qikberry)
 
 
-def provider_classes() -> list[type[Provider]]:
-    return [
-        getattr(import_module(f"sandbox.{module}"), name)
-        for module, name in _CLASSES.items()
-        if find_spec(f"sandbox.{module}")
-    ]
+def provider_classes() -> tuple[type[Provider], ...]:
+    return _CLASSES

@@ -76,6 +76,11 @@ class Agenda:
         finally:
             self._arm()  # one action that fails must not stop the others
 
+    def catch_up(self) -> None:
+        """Everything that is due by now, however much it is; for a clock that was moved."""
+        while self._heap and self._heap[0][0] <= self._clock.now():
+            self.run_due()
+
     def _arm(self) -> None:
         self._disarm()
         if self._loop is None or not self._heap:
@@ -168,12 +173,16 @@ class Pusher:
     def pending(self) -> int:
         return self._queue.qsize() + len(self._retries)
 
-    def run_due(self) -> None:
-        self._retries.run_due()
+    def catch_up(self) -> None:
+        self._retries.catch_up()
 
     async def flush(self) -> None:
         """Try everything once now, waiting retries too; returns when each has been answered or has failed."""
         self._retries.run_all()
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Until what is queued has been tried once; waiting retries go on waiting."""
         await self._queue.join()
 
     async def deliver(self, push: Push) -> bool:

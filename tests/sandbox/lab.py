@@ -54,7 +54,6 @@ class Lab:
     async def settle(self) -> None:
         """Every planned outcome becomes final and is pushed once."""
         await self.control("/settle")
-        await self.control("/push")
 
     async def advance(self, seconds: float) -> None:
         await self.control("/clock", {"advance": seconds})

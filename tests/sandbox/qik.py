@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from typing import Any
 import aiohttp
 import orjson
 from aiohttp import web
+from hypothesis import strategies as st
 
-from sandbox.server import Options, Running, serve
+from sandbox.exchange import Call, Reply
+from sandbox.server import Options, Running, Sandbox, serve
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,33 @@ async def live(provider: str, **switches: Any) -> AsyncIterator[Live]:
             yield Live(running, session)
     finally:
         await running.stop()
+
+
+def answer_offline(provider: str, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+    """The answer of a fresh simulator without any socket, for properties over many requests."""
+    sandbox = Sandbox(Options())
+    return sandbox.providers[provider].answer(Call(method, path, headers, {}, body, "", sandbox.world.clock.now()))
+
+
+_ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def nearly(value: object) -> st.SearchStrategy[bytes]:
+    """A valid body in which any part may have been replaced by any JSON."""
+    return _nearly(value).map(lambda made: json.dumps(made).encode())
+
+
+def _nearly(value: object) -> st.SearchStrategy[object]:
+    kept: st.SearchStrategy[object] = st.just(value)
+    if isinstance(value, dict):
+        kept = st.fixed_dictionaries({name: _nearly(part) for name, part in value.items()})
+    elif isinstance(value, list):
+        kept = st.lists(_nearly(value[0]), min_size=1, max_size=2)
+    return st.one_of(kept, kept, kept, kept, kept, _ODD)
 
 
 @asynccontextmanager

@@ -263,14 +263,31 @@ async def test_a_report_may_arrive_before_the_answer_to_its_own_request(lab: Lab
     assert receiver.hooks[0].json()["quicksms_id"] == answer.json()["messages"][0]["quicksms_id"]
 
 
+async def test_an_early_cliqtel_report_already_knows_its_message(lab: Lab, receiver: Receiver) -> None:
+    await lab.faults("cliqtel", {"kind": "report_early"})
+    body = {"from": "+12025550123", "to": "+447700900001", "body": "Hi", "status_callback_url": receiver.url}
+    headers = {"Authorization": "Bearer 17|sandbox"}
+    answer = await lab.ask("POST", "/cliqtel/api/v1/sms/messages", json=body, headers=headers)
+    assert [hook.json()["data"]["status"] for hook in receiver.hooks] == ["sent", "delivered"]
+    assert {hook.json()["data"]["id"] for hook in receiver.hooks} == {answer.json()["data"]["id"]}
+
+
+async def test_a_push_nobody_takes_is_kept_for_its_retry(lab: Lab, receiver: Receiver) -> None:
+    await lab.config("quicksms", callback_url="http://127.0.0.1:9/nobody-listens")
+    await send(lab)
+    await lab.settle()
+    stats = await lab.control("/stats", method="GET")
+    assert (stats["pending_pushes"], stats["providers"]["quicksms"]["push_failed"]) == (1, 1)
+    await lab.control("/push")
+    assert (await lab.counts("quicksms"))["push_failed"] == 2
+
+
 async def test_a_report_may_be_late(lab: Lab, receiver: Receiver) -> None:
     await lab.faults("quicksms", {"kind": "report_late", "params": {"seconds": 500}})
     await send(lab, callback_url=receiver.url)
     await lab.advance(490)
-    await lab.control("/push")
     assert receiver.hooks == []
     await lab.advance(20)
-    await lab.control("/push")
     assert statuses(receiver) == ["DELIVERED"]
 
 

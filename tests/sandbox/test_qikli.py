@@ -9,10 +9,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import given, settings
 
 from sandbox.qikli_codes import ERRORS, GROUPS, STATUSES, spell
 from sandbox.qikli_request import stamp
-from tests.sandbox.qik import Answer, Live, live, receiver
+from tests.sandbox.qik import Answer, Live, answer_offline, live, nearly, receiver
 
 GHANA = "233205072987"
 UK = "4477009000{:02d}"
@@ -510,6 +511,25 @@ async def test_a_bulk_that_is_not_scheduled_is_not_found(qikli: Live) -> None:
     await send(qikli, order(GHANA), bulkId="B")
     for path in ("/qikli/sms/1/bulks", "/qikli/sms/1/bulks/status"):
         assert (await qikli.ask("GET", path, params={"bulkId": "B"}, headers=AUTH)).status == 404
+
+
+BODY = {
+    "bulkId": "B",
+    "tracking": TRACKING,
+    "messages": [
+        order(
+            GHANA, ids=["a"], sendAt="2019-11-09T16:00:00.000+0000", validityPeriod=60, notifyUrl="http://127.0.0.1:9/",
+            callbackData="c", intermediateReport=True,
+        )
+    ],
+}  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(nearly(BODY))
+def test_no_body_however_odd_breaks_the_simulator(body: bytes) -> None:
+    headers = AUTH | {"Content-Type": "application/json"}
+    assert answer_offline("qikli", "POST", "/sms/2/text/advanced", headers, body).status in (200, 400)
 
 
 # -- the tables -------------------------------------------------------------------------------------------------------

@@ -220,10 +220,8 @@ async def test_a_held_message_is_released_at_its_time_and_then_reported(lab: Lab
     assert set(held) == {"sandbox", "messages"}
     assert set(held["messages"][0]) == {"quicksms_id", "status", "scheduled_send_at"}
     await lab.advance(3590)
-    await lab.control("/push")
     assert receiver.hooks == []
     await lab.advance(20)
-    await lab.control("/push")
     assert receiver.hooks[0].json()["quicksms_id"] == held["messages"][0]["quicksms_id"]
 
 
@@ -315,7 +313,6 @@ async def test_an_unacknowledged_webhook_is_tried_five_times_with_a_fresh_signat
     await lab.settle()
     for delay in (30, 120, 600, 3600, 7200):
         await lab.advance(delay)
-        await lab.control("/push")
     assert [hook.headers["X-QuickSMS-Delivery-Attempt"] for hook in receiver.hooks] == ["1", "2", "3", "4", "5"]
     stamps = [int(hook.headers["X-QuickSMS-Timestamp"]) for hook in receiver.hooks]
     assert [later - sooner >= 30 for sooner, later in pairwise(stamps)] == [True] * 4
@@ -329,7 +326,6 @@ async def test_rcs_is_one_part_and_a_read_receipt_follows_delivery(lab: Lab, rec
     message = answer.json()["messages"][0]
     assert (message["channel"], message["encoding"], message["message_parts"]) == ("RCS", None, 1)
     await lab.advance(2)
-    await lab.control("/push")
     await lab.settle()
     receipts = [hook.json()["read_receipt"] for hook in receiver.hooks]
     assert receipts == [False, True]
@@ -351,7 +347,6 @@ async def test_pending_webhooks_come_before_the_final_one_when_switched_on(lab: 
     await lab.config("quicksms", pending_webhook=True, callback_url=receiver.url)
     await send(lab)
     await lab.advance(0.5)
-    await lab.control("/push")
     await lab.settle()
     assert [hook.json()["message_status"] for hook in receiver.hooks] == ["PENDING", "DELIVERED"]
 
@@ -411,8 +406,6 @@ async def test_v1_receipts_are_repeated_until_the_client_says_received(lab: Lab,
     await lab.settle()
     receiver.text = "RECEIVED"
     await lab.advance(31)
-    await lab.control("/push")
-    await lab.control("/push")
     assert len(receiver.hooks) == 2
     receipt = receiver.hooks[0].json()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", receipt.pop("deliverytime"))
@@ -424,7 +417,6 @@ async def test_v1_rcs_messages_get_a_seen_receipt(lab: Lab, receiver: Receiver) 
     await lab.config("quicksms", v1_receipt_url=receiver.url)
     await lab.ask("POST", V1_URL, json=V1_GOOD | {"sender": "BrandAgent", "cid": "7"}, headers=V1_AUTH)
     await lab.advance(2)
-    await lab.control("/push")
     await lab.settle()
     assert [sorted(hook.json()) for hook in receiver.hooks] == [
         ["MSISDN", "cid", "deliverytime", "reference", "status", "substatus"],
