@@ -108,7 +108,11 @@ class Qikberry(Provider):
     def listing(self, call: Call, rows: list[Item], message: str) -> Reply:
         page = page_of(call.query, len(rows), LIST_SIZE)
         head = {"status": "OK", "code": 200, "message": message, "data": rows[page.window]}
-        return json_reply(200, head | page.around(call.path))
+        return json_reply(200, head | page.around(self._address(call)))
+
+    def _address(self, call: Call) -> str:
+        """The absolute URL of this page, without its query: the filters are lost in every link."""
+        return f"http://{call.headers.get('Host', 'localhost')}/{self.name}{call.path}"
 
     def missing(self) -> Reply:
         return self.error(404, "The resources cannot be found")
@@ -307,8 +311,8 @@ class Qikberry(Provider):
         now = self.world.clock.wall()
         rows = [self._row(entry, now) for entry in found[page.window]]
         if self.settings.envelope == "old":
-            return json_reply(200, {"status": 200, "data": page.old(call.path, rows)})
-        around = page.around(call.path) if paged else {}
+            return json_reply(200, {"status": 200, "data": page.old(self._address(call), rows)})
+        around = page.around(self._address(call)) if paged else {}
         return json_reply(200, {"status": "OK", "code": 200, "message": "OK", "data": rows, **around})
 
     def _row(self, entry: Entry, now: float) -> Item:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sandbox.limits import Window
-from sandbox.settings import Settings
+from sandbox.settings import Settings, SettingsError
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +56,18 @@ class QikberrySettings(Settings):
     webhook_id        of the account's default webhook (`callback_url`, `webhook_secret`)
     """
 
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "status_form": ("number", "text", "word"),
+        "group_id": ("always", "named", "never"),
+        "template_form": ("sms", "channel"),
+        "validation_form": ("text", "object", "list"),
+        "status_words": ("short", "long"),
+        "envelope": ("new", "old"),
+        "balance_form": ("object", "list"),
+        "push_form": ("flat", "envelope", "list", "envelope_list", "form", "get"),
+        "push_custom": ("both", "cid", "custom"),
+    }
+
     limits: tuple[Window, ...] = (Window(1000, 60.0, methods=("GET",)),)
     webhook_secret: str | None = "qikberry-webhook-secret"  # noqa: S105  a documented default of a simulator
     tokens: dict[str, str] = field(default_factory=lambda: {"qb_sandbox": "sandbox"})
@@ -90,3 +104,11 @@ class QikberrySettings(Settings):
     epoch_fields: bool = True
     signature: bool = False
     webhook_id: str = "sandbox-webhook"
+
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """As in `Settings`; a time zone must exist."""
+        try:
+            ZoneInfo(changes.get("timezone", self.timezone))
+        except (ZoneInfoNotFoundError, ValueError, TypeError) as error:
+            raise SettingsError(f"timezone: {error}") from error
+        Settings.update(self, changes)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 
 from sandbox.core import Provider, Route, Routes, World
 from sandbox.exchange import Call, Reply, json_reply
+from sandbox.faults import Kind
 from sandbox.ledger import Entry
 from sandbox.limits import Limiter, Window, retry_after
 from sandbox.outcomes import Outcome, Refusal
@@ -312,7 +313,8 @@ class Qikli(Provider):
         report = Report(entry, status, self.world.clock.wall(), final)
         pushed = settings.push and entry.callback_url is not None
         if pushed and entry.callback_url and (final or order.intermediate or settings.intermediate or entry.mode):
-            self._postman.post(entry.callback_url, report, settings.push_size)
+            alone = entry.mode == Kind.REPORT_EARLY
+            self._postman.post(entry.callback_url, report, settings.push_size, alone=alone)
         if not pushed or settings.pull_pushed:
             self.box(entry.account).offer(report)
 

@@ -98,10 +98,13 @@ class Postman:
         self._provider = provider
         self._open: dict[str, list[Report]] = {}
 
-    def post(self, url: str, report: Report, size: int) -> None:
-        batch = self._open.get(url)
+    def post(self, url: str, report: Report, size: int, *, alone: bool = False) -> None:
+        """`alone`: a report that must not wait for one that is already on its way."""
+        batch = None if alone else self._open.get(url)
         if batch is None or len(batch) >= size:
-            batch = self._open[url] = []
+            batch = []
+            if not alone:
+                self._open[url] = batch
             make, accepted = partial(self._wire, url, batch), partial(self._accepted, batch)
             self._provider.world.pusher.submit(Push(self._provider, make, accepted=accepted))
         batch.append(report)

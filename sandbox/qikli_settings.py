@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from sandbox.settings import Settings
+from sandbox.qikli_codes import spell
+from sandbox.settings import Settings, SettingsError
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +36,8 @@ class QikliSettings(Settings):
     throttle_hint     Retry-After with a 429 of the rate limits
     """
 
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"error_form": ("classic", "code")}
+
     users: dict[str, str] = field(default_factory=lambda: {"sandbox": "sandbox"})
     max_destinations: int = 1000
     accepted_status: int = 26
@@ -54,3 +59,18 @@ class QikliSettings(Settings):
     sender_max: int = 11
     error_form: str = "classic"
     throttle_hint: bool = True
+
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """As in `Settings`; statuses that no report could spell are refused as well."""
+        for spec in _specs(changes):
+            try:
+                spell(spec)
+            except (ValueError, AttributeError) as error:
+                raise SettingsError(f"status {spec!r}: {error}") from error
+        Settings.update(self, changes)
+
+
+def _specs(changes: Mapping[str, Any]) -> Iterator[Any]:
+    for specs in dict(changes.get("final_statuses") or {}).values():
+        yield from specs
+    yield from dict(changes.get("suffix_statuses") or {}).values()

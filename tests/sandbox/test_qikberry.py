@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from sandbox.outcomes import Outcome
 from sandbox.qikberry_codes import CODES, outcome_of
+from sandbox.qikberry_settings import QikberrySettings
+from sandbox.settings import SettingsError
 from tests.sandbox.qik import Answer, Hit, Live, answer_offline, live, nearly, receiver
 
 UK = "4477009000{:02d}"
@@ -365,12 +367,12 @@ async def test_a_group_comes_in_pages_of_a_hundred_whose_links_lack_the_filter(q
         "current_page": 1,
         "from": 1,
         "last_page": 3,
-        "path": "/api/v2/sms/status",
+        "path": f"{qikberry.running.url}{BASE}sms/status",
         "per_page": 100,
         "to": 100,
         "total": 250,
     }
-    assert pages[0]["links"]["next"] == "/api/v2/sms/status?page=2"
+    assert pages[0]["links"]["next"] == f"{qikberry.running.url}{BASE}sms/status?page=2"
     assert pages[2]["links"]["next"] is None
     assert "links" not in (await get(qikberry, "sms/status", mobile=UK.format(10))).json
 
@@ -631,6 +633,12 @@ BODIES: dict[str, dict[str, object]] = {
 def test_no_body_however_odd_breaks_the_simulator(request_: tuple[str, bytes]) -> None:
     path, body = request_
     assert answer_offline("qikberry", "POST", "/api/v2/" + path, AUTH, body).status in (200, 404, 422)
+
+
+@pytest.mark.parametrize("changes", [{"timezone": "Nowhere"}, {"timezone": 5}, {"push_form": "xml"}])
+def test_a_switch_that_cannot_work_is_refused_when_it_is_set(changes: dict[str, object]) -> None:
+    with pytest.raises(SettingsError):
+        QikberrySettings().update(changes)
 
 
 # -- the table --------------------------------------------------------------------------------------------------------

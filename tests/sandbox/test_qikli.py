@@ -13,6 +13,8 @@ from hypothesis import given, settings
 
 from sandbox.qikli_codes import ERRORS, GROUPS, STATUSES, spell
 from sandbox.qikli_request import stamp
+from sandbox.qikli_settings import QikliSettings
+from sandbox.settings import SettingsError
 from tests.sandbox.qik import Answer, Live, answer_offline, live, nearly, receiver
 
 GHANA = "233205072987"
@@ -530,6 +532,15 @@ BODY = {
 def test_no_body_however_odd_breaks_the_simulator(body: bytes) -> None:
     headers = AUTH | {"Content-Type": "application/json"}
     assert answer_offline("qikli", "POST", "/sms/2/text/advanced", headers, body).status in (200, 400)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"error_form": "xml"}, {"suffix_statuses": {"0101": "777"}}, {"final_statuses": {"expired": ["late"]}}],
+)
+def test_a_switch_that_cannot_work_is_refused_when_it_is_set(changes: dict[str, object]) -> None:
+    with pytest.raises(SettingsError):
+        QikliSettings().update(changes)
 
 
 # -- the tables -------------------------------------------------------------------------------------------------------
