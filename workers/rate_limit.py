@@ -140,7 +140,7 @@ class RateLimiter:
         return await self.verdict(permit)
 
     async def verdict(self, permit: Permit) -> Verdict:
-        """Whether a permit whose slot has come may be used now; asks Redis only if the last word from it is not fresh."""
+        """Whether a permit whose slot has come may be used; asks Redis only if its last word is not fresh."""
         while self._clock() - self._last_heard(permit.key) > self._settings.recheck and not self._late(permit):
             await self._hear(permit.key)
         if self._late(permit):
