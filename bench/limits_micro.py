@@ -23,7 +23,7 @@ from workers.rate_permits import PastCost
 from workers.rate_rules import Budget, Cost, Window
 
 SECONDS = 2.0
-CHUNKS = (1, 10, 100, 500)
+CHUNKS = (1, 16, 32, 100, 500)
 # Two windows of the usual kinds, so large that only the limiter's own speed is measured.
 WIDE_OPEN = Budget("bench", (Window(50_000_000, 60.0), Window(1_000_000, 1.0, Counts.MESSAGES)))
 QUICKSMS = Budget("quicksms", (Window(1000, 60.0),))

@@ -3,9 +3,10 @@
 -- ARGV: horizon us, ramp from (0..1], ramp length us, pacing tolerance us, peak factor,
 --       number of windows, then per window: unit (1 requests, 2 messages, 3 segments), limit, length us, margin us,
 --       span of each unit us (3), then runs of equal permits: count, requests, messages, segments.
--- Answer: {'ok', now, epoch, next slot, reason of the next slot, slot, slot, ...} (us, server clock), or
+-- Answer: {'ok', now, epoch, next slot, reason of the next slot, 'slot slot ...'} (us, server clock), or
 --         {'unseeded', now, epoch, why}.
--- "Next slot" is that of the first permit which did not fit into the horizon, 0 if all did.
+-- "Next slot" is that of the first permit which did not fit into the horizon, 0 if all did; its reason is
+-- pace, ramp, blocked, or the index of a window.
 local at = 0
 local function arg() at = at + 1 return ARGV[at] end
 local function number() return tonumber(arg()) end
@@ -25,24 +26,22 @@ if why then return { 'unseeded', now, state.epoch, why } end
 -- Forget what no window can hold any more, but keep the newest of it: it says where the log begins.
 local function trim(unit)
   local key, keep_from = log_key(unit), now - state['span' .. unit]
-  while true do
-    local oldest = redis.call('ZRANGE', key, 0, 63)
-    local expired = 0
-    for i, member in ipairs(oldest) do
-      if slot_of(member) > keep_from then break end
-      expired = i
-    end
-    if expired > 1 then redis.call('ZREMRANGEBYRANK', key, 0, expired - 2) end
-    if expired < 64 then break end
+  local second = redis.call('ZRANGE', key, 1, 1)[1]
+  if second and slot_of(second) <= keep_from then
+    redis.call('ZREMRANGEBYRANK', key, 0, rank_at(unit, keep_from) - 2)
   end
   state['cum' .. unit] = total(state, unit)
 end
 
 -- Entries written by this very decision, per unit; they reach Redis in one ZADD at the end.
-local fresh = {}
+local fresh, sums, counted = {}, {}, {}
 for unit = 1, UNITS do
   fresh[unit] = { slots = {}, sums = {} }
-  if state['span' .. unit] > 0 then trim(unit) end
+  if state['span' .. unit] > 0 then
+    trim(unit)
+    counted[#counted + 1] = unit
+  end
+  sums[unit] = state['cum' .. unit]
 end
 
 local FETCH = 128
@@ -56,7 +55,7 @@ local function slot_reaching(window, sum)
       seen.at = seen.at + 2
     end
     if seen.complete then break end
-    seen.rows = redis.call('ZRANGEBYSCORE', log_key(window.unit), exact(sum), '+inf', 'WITHSCORES', 'LIMIT', 0, FETCH)
+    seen.rows = redis.call('ZRANGEBYSCORE', log_key(window.unit), whole(sum), '+inf', 'WITHSCORES', 'LIMIT', 0, FETCH)
     seen.at, seen.complete = 1, #seen.rows < 2 * FETCH
   end
   local own = fresh[window.unit]
@@ -74,7 +73,7 @@ end
 local function window_slot(window, cost)
   local room, free = window.room, 0
   if cost > room then room, free = window.limit, window.foreign_until end
-  local sum = state['cum' .. window.unit] + cost - room
+  local sum = sums[window.unit] + cost - room
   if sum <= 0 then return free end
   local leaver = slot_reaching(window, sum)
   if leaver == 0 then return free end
@@ -98,17 +97,17 @@ end
 
 local function earliest_slot(costs)
   local slot, reason = math.max(now, state.last), 'pace'
-  local function not_before(other, name)
-    if other > slot then slot, reason = other, name end
-  end
-  not_before(state.blocked, 'blocked')
-  local share = ramp_share(slot)
+  if state.blocked > slot then slot, reason = state.blocked, 'blocked' end
+  local ramping = ramp_share(slot) < 1
   -- No catching up while the rate ramps up after a block.
-  not_before(state.tat - (share < 1 and 0 or tolerance), share < 1 and 'ramp' or 'pace')
-  not_before(state.gap, 'pace')
+  local due = ramping and state.tat or math.max(state.tat - tolerance, state.gap)
+  if due > slot then slot, reason = due, ramping and 'ramp' or 'pace' end
   for _, window in ipairs(windows) do
     local cost = costs[window.unit]
-    if cost > 0 then not_before(window_slot(window, cost), 'window:' .. window.index) end
+    if cost > 0 then
+      local free = window_slot(window, cost)
+      if free > slot then slot, reason = free, window.index end
+    end
   end
   return math.ceil(slot), reason
 end
@@ -118,12 +117,10 @@ local function reserve(costs, slot)
   state.last = slot
   state.tat = math.max(state.tat, slot) + step
   state.gap = slot + step / peak
-  for unit = 1, UNITS do
-    if costs[unit] > 0 and state['span' .. unit] > 0 then
-      local sum = state['cum' .. unit] + costs[unit]
-      state['cum' .. unit], state['end' .. unit] = sum, slot
-      table.insert(fresh[unit].slots, slot)
-      table.insert(fresh[unit].sums, sum)
+  for _, unit in ipairs(counted) do
+    if costs[unit] > 0 then
+      local sum, own = sums[unit] + costs[unit], fresh[unit]
+      sums[unit], own.slots[#own.slots + 1], own.sums[#own.sums + 1] = sum, slot, sum
     end
   end
 end
@@ -147,19 +144,24 @@ while at < #ARGV do
   if not take_run(number(), { number(), number(), number() }) then break end
 end
 
+-- Written once, used for the answer and in every log: turning numbers into text is what costs most here.
+local text = {}
+for i, slot in ipairs(granted) do text[slot] = whole(slot) granted[i] = text[slot] end
+
 local function store(unit)
   local rows, new = {}, fresh[unit]
   for i, slot in ipairs(new.slots) do
-    rows[#rows + 1] = exact(new.sums[i])
-    rows[#rows + 1] = exact(slot) .. ':' .. exact(new.sums[i])
+    local sum = whole(new.sums[i])
+    rows[2 * i - 1], rows[2 * i] = sum, text[slot] .. ':' .. sum
   end
   if #rows == 0 then return end
   append(unit, rows)
+  state['cum' .. unit], state['end' .. unit] = sums[unit], new.slots[#new.slots]
   redis.call('PEXPIRE', log_key(unit), math.ceil((state.last - now + state['span' .. unit]) / 1000) + 60000)
 end
 
 if #granted > 0 then
-  for unit = 1, UNITS do store(unit) end
+  for _, unit in ipairs(counted) do store(unit) end
   write_state(state, { 'last', 'tat', 'gap', 'cum1', 'cum2', 'cum3', 'end1', 'end2', 'end3' })
 end
-return { 'ok', now, state.epoch, next_slot, next_reason, unpack(granted) }
+return { 'ok', now, state.epoch, next_slot, next_reason, table.concat(granted, ' ') }

@@ -140,7 +140,7 @@ class RateLimiter:
         return await self.verdict(permit)
 
     async def verdict(self, permit: Permit) -> Verdict:
-        """Whether a permit in hand may be used right now; asks Redis only if the last word from it is not fresh."""
+        """Whether a permit whose slot has come may be used; asks Redis only if its last word is not fresh."""
         while self._clock() - self._last_heard(permit.key) > self._settings.recheck and not self._late(permit):
             await self._hear(permit.key)
         if self._late(permit):
@@ -251,16 +251,17 @@ class RateLimiter:
         ]
 
     def _to_grant(self, budget: Budget, pace: Pace, costs: Sequence[Cost], horizon: float, answer: list[Any]) -> Grant:
-        now, epoch, next_slot, why, *slots = answer[1:]
+        now, epoch, next_slot, why, slots = answer[1:]
         permits = tuple(
-            self._permit(budget, cost, int(epoch), int(slot), pace) for cost, slot in zip(costs, slots, strict=False)
+            self._permit(budget, cost, int(epoch), int(slot), pace)
+            for cost, slot in zip(costs, slots.split(), strict=False)
         )
         if not next_slot:
             return Grant(permits)
-        name, _, index = str(why).partition(":")
         later = (int(next_slot) - int(now)) / MICROSECOND
-        window = budget.windows[int(index)] if index else None
-        return Grant(permits, max(0.001, later - horizon), later, WaitReason(name), window)
+        window = budget.windows[why] if isinstance(why, int) else None
+        reason = WaitReason.WINDOW if window else WaitReason(why)
+        return Grant(permits, max(0.001, later - horizon), later, reason, window)
 
     def _permit(self, budget: Budget, cost: Cost, epoch: int, slot: int, pace: Pace) -> Permit:
         # Not before the slot by the slowest reading of the server's clock, not after its grace by the fastest.

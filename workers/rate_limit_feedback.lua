@@ -38,7 +38,7 @@ function operations.observe()
   if state.run ~= run_id() then return { now, 0, 0 } end
   if foreign > tonumber(ARGV[8]) then
     local until_us = now + math.min(tonumber(ARGV[7]), length)
-    redis.call('HSET', STATE, foreign_field(unit, length), exact(math.min(foreign, limit)) .. ':' .. exact(until_us))
+    redis.call('HSET', STATE, foreign_field(unit, length), whole(math.min(foreign, limit)) .. ':' .. whole(until_us))
   else
     foreign = 0
     redis.call('HDEL', STATE, foreign_field(unit, length))
@@ -64,7 +64,7 @@ function operations.snapshot()
     local used = until_now - cumulative_at(unit, now - length)
     local foreign, free = foreign_use(unit, length, now), math.max(now, state.blocked, state.last)
     local threshold = sum + 1 - (limit - math.min(foreign, limit - 1))
-    local leaver = threshold > 0 and redis.call('ZRANGEBYSCORE', log_key(unit), exact(threshold), '+inf', 'LIMIT', 0, 1)[1]
+    local leaver = threshold > 0 and redis.call('ZRANGEBYSCORE', log_key(unit), whole(threshold), '+inf', 'LIMIT', 0, 1)[1]
     if leaver then free = math.max(free, slot_of(leaver) + length + margin) end
     answer[#answer + 1] = { used, math.max(0, sum - until_now), foreign, free }
   end

@@ -16,8 +16,8 @@ for i = 6, #ARGV, 4 do
     local cost = tonumber(ARGV[i + unit])
     if cost > 0 then
       sums[unit], ends[unit] = sums[unit] + cost, slot
-      table.insert(rows[unit], exact(sums[unit]))
-      table.insert(rows[unit], exact(slot) .. ':' .. exact(sums[unit]))
+      table.insert(rows[unit], whole(sums[unit]))
+      table.insert(rows[unit], whole(slot) .. ':' .. whole(sums[unit]))
     end
   end
 end

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 
 from config.accounts import Account, Counts, Limit
 
@@ -93,7 +95,7 @@ class CostTooLarge(ValueError):
 
 def check_costs(windows: Sequence[Window], costs: Sequence[Cost]) -> None:
     """Raises CostTooLarge for the first cost that could never be granted."""
-    for cost in dict.fromkeys(costs):
+    for cost, _ in groupby(costs):
         for window in windows:
             if cost.of(window.counts) > window.limit:
                 raise CostTooLarge(cost, window)
@@ -137,7 +139,8 @@ def _tolerance(windows: Sequence[Window], tightest: float) -> float:
     return max(1 / tightest, min(1.0, binding.per * 0.1))
 
 
-def plan_pace(windows: Sequence[Window]) -> Pace:
+@lru_cache(maxsize=1024)
+def plan_pace(windows: tuple[Window, ...]) -> Pace:
     """Margins by window length, and the longest grace that costs no throughput.
 
     Next to 60 per minute, "10 per second" may have a generous margin (it never binds): both get the minute's grace.

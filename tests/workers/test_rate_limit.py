@@ -279,3 +279,13 @@ async def test_four_workers_in_real_time_never_meet_a_refusal_of_a_strict_provid
     for window in budget.windows:
         assert most_in_any_window(arrivals, window.per) <= window.limit
     assert len(arrivals) > 100
+
+
+async def test_what_was_forgotten_from_the_log_holds_nobody_back(redis_client: Redis) -> None:
+    limiter, clock = await virtual(redis_client)
+    budget = Budget("acme", (Window(10, 1),))
+    await limiter.acquire(budget, [Cost()] * 10, horizon=1.0)
+    await clock.advance(6_500_000)
+    await limiter.acquire(budget, [Cost()])
+    await clock.advance(700_000)
+    assert (await limiter.acquire(budget, [Cost()], horizon=0.0)).permits

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from tests.support.limit_model import VirtualClock, most_in_any_window
 from tests.support.redis_server import EmbeddedRedis
 from workers.rate_clock import ServerClock
-from workers.rate_limit import LimiterUnavailable, RateLimiter
+from workers.rate_limit import LimiterSettings, LimiterUnavailable, RateLimiter
 from workers.rate_permits import PastCost, Permit, Verdict
-from workers.rate_rules import Budget, Cost, Window
+from workers.rate_rules import Budget, Cost, Window, plan_pace
 from workers.rate_seed import rows
 
 BUDGET = Budget("acme", (Window(20, 4.0),))
@@ -215,3 +215,74 @@ def test_a_step_of_the_clock_is_noticed_and_drift_is_not_taken_for_one() -> None
 def test_past_requests_become_younger_never_older_and_none_is_lost() -> None:
     past = [PastCost(3.0149, 1, 2, 3), PastCost(3.0101, 1, 2, 3), PastCost(0.3, 1, 1, 1), PastCost(99.0, 7, 7, 7)]
     assert rows(past, slack=0.5, span=10.0, grain=0.01) == [(2_510_000, 2, 4, 6), (0, 1, 1, 1)]
+
+
+async def test_the_database_is_asked_only_when_no_permit_of_the_lost_log_can_still_be_in_use(
+    redis_server: EmbeddedRedis, redis_client: Redis
+) -> None:
+    clock, asked = VirtualClock(redis_client), []
+    await clock.advance(0)
+
+    async def recent(account: str, budget: str, seconds: float) -> list[PastCost]:
+        asked.append(clock.now())
+        return []
+
+    holder, other = (
+        RateLimiter(redis_client, recent, clock=clock.now, sleep=clock.sleep, edit=VirtualClock.edit) for _ in range(2)
+    )
+    permits = (await holder.acquire(BUDGET, [Cost()] * 3)).permits
+    assert await holder.wait(permits[0]) is Verdict.GO
+    redis_server.wipe()
+    await clock.advance(0)
+    last_use = clock.now() + LimiterSettings().recheck + plan_pace(BUDGET.windows).grace
+    await other.acquire(BUDGET, [Cost()])
+    assert asked[-1] >= last_use
+
+
+class HeldBack:
+    """A Redis client whose next answer arrives only when it is let go."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.hold: asyncio.Event | None = None
+
+    async def evalsha(self, *args: object) -> object:
+        gate, self.hold = self.hold, None
+        answer = await self._redis.evalsha(*args)  # type: ignore[arg-type]  # handed on as it came
+        if gate:
+            await gate.wait()
+        return answer
+
+    async def eval(self, *args: object) -> object:
+        return await self._redis.eval(*args)  # type: ignore[arg-type]  # handed on as it came
+
+
+async def test_an_answer_overtaken_by_a_block_does_not_revive_its_permits(redis_client: Redis) -> None:
+    unpaced = Budget("free", ())
+    slow = HeldBack(redis_client)
+    limiter = RateLimiter(slow, Ledger().recent)  # type: ignore[arg-type]  # all that the limiter uses of a client
+    await limiter.acquire(unpaced, [Cost()])
+    slow.hold = gate = asyncio.Event()
+    asking = asyncio.create_task(limiter.acquire(unpaced, [Cost()]))
+    await asyncio.sleep(0)
+    await limiter.block(unpaced, 30.0, "429")
+    gate.set()
+    permit = (await asking).permits[0]
+    assert await limiter.wait(permit) is Verdict.VOID
+
+
+async def test_a_slow_trip_makes_a_permit_neither_early_nor_late(redis_client: Redis) -> None:
+    clock = VirtualClock(redis_client)
+    await clock.advance(0)
+    told: list[float] = []
+
+    def slowly() -> float:
+        clock.local += 0.005
+        told.append(clock.local)
+        return clock.local
+
+    limiter = RateLimiter(redis_client, Ledger().recent, clock=slowly, sleep=clock.sleep, edit=VirtualClock.edit)
+    permit = (await limiter.acquire(BUDGET, [Cost()])).permits[0]
+    asked, answered = told[-2:]
+    assert permit.not_before == pytest.approx(answered, abs=1e-5)
+    assert permit.not_after == pytest.approx(asked + plan_pace(BUDGET.windows).grace, abs=1e-5)
