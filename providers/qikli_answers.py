@@ -118,7 +118,7 @@ def _outcome(entry: Mapping[str, object], bulk_id: str | None, secrets: Secrets)
     meaning = status_of(payload)
     if meaning.klass is _F.DUPLICATE:
         note = "this messageId was used before: an earlier attempt was accepted"
-        return _accepted(entry, bulk_id, _S.SUBMITTED, note)
+        return _accepted(entry, None, _S.SUBMITTED, note)  # it was accepted in another request than this
     if meaning.state in (_S.REJECTED, _S.UNDELIVERED):
         return _refused(payload, meaning, secrets)
     if meaning.state is None or meaning.klass is not None:

@@ -250,7 +250,7 @@ CASES = [
         "duplicate messageId proves an earlier acceptance",
         [ONE],
         answered(entry("ref-1", 5, 23)),
-        {"1": accepted("ref-1", note="this messageId was used before: an earlier attempt was accepted")},
+        {"1": Accepted("ref-1", note="this messageId was used before: an earlier attempt was accepted")},
     ),
     SubmitCase(
         "no credit",
