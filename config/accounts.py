@@ -38,8 +38,8 @@ class Webhook:
     """`secret` signs or authenticates pushes, `token` is the unguessable end of the URL. Names are resolved values."""
 
     push: bool = False
-    secret: str | None = None
-    token: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,13 +340,15 @@ class AccountSettings:
 
     name: str
     base_url: str
-    credentials: Mapping[str, str]
+    credentials: Mapping[str, str] = field(repr=False)
     options: Mapping[str, object] = field(default_factory=dict)
     request_cap: int | None = None  # recipients in one request; None: the provider's default
     timeout: float = 30.0
-    webhook_url: str | None = None  # where the provider shall push to, with its token, if push is wanted
-    webhook_secret: str | None = None
-    webhook_token: str | None = None  # unguessable part of the webhook URL
+    webhook_url: str | None = field(
+        default=None, repr=False
+    )  # where the provider shall push to, with its token, if push is wanted
+    webhook_secret: str | None = field(default=None, repr=False)
+    webhook_token: str | None = field(default=None, repr=False)  # unguessable part of the webhook URL
     poll_limit: int | None = None  # rows per page
 
 

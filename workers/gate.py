@@ -75,13 +75,21 @@ class Gate:
             if isinstance(decision, Denied):
                 return Wait(decision.retry_in, f"breaker: {decision.reason or decision.kind}")
             token = decision.token if isinstance(decision, Probe) else ""
-            grant = await self.limiter.acquire(self.budget, costs[:1] if token else costs, horizon)
-            if not grant.permits:
-                if token:
-                    await self.breaker.release(self.account, token)
-                return Wait(max(grant.wait, 0.005), str(grant.reason))
+            return await self._permits(costs[:1] if token else costs, horizon, token)
         except CoordinationLost:
             return Wait(REDIS_LOST_WAIT, "Redis does not answer")
+
+    async def _permits(self, costs: Sequence[Cost], horizon: float, token: str) -> list[Pass] | Wait:
+        """Whoever holds the breaker's probe and gets no permit gives the probe back."""
+        granted = False
+        try:
+            grant = await self.limiter.acquire(self.budget, costs, horizon)
+            granted = bool(grant.permits)
+        finally:
+            if token and not granted:
+                await self._quietly(self.breaker.release(self.account, token))
+        if not granted:
+            return Wait(max(grant.wait, 0.005), str(grant.reason))
         return [Pass(permit, token, self.limiter) for permit in grant.permits]
 
     async def one(self, cost: Cost, horizon: float) -> Pass | Wait:

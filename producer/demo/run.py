@@ -55,8 +55,7 @@ class Demo:
 
 async def run_demo(configured: Settings, console: Console, *, stay: bool) -> int:
     """Exit code 0 only if every message is final and the ledgers agree with the database."""
-    configured.state_dir.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="demo-", dir=configured.state_dir)).resolve()
+    folder = await asyncio.to_thread(_new_folder, configured.state_dir)
     say = _teller(console)
     code = 1
     try:
@@ -71,6 +70,11 @@ async def run_demo(configured: Settings, console: Console, *, stay: bool) -> int
         else:
             say(f"what happened is kept in {folder}")
     return code
+
+
+def _new_folder(parent: Path) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="demo-", dir=parent)).resolve()
 
 
 @asynccontextmanager
