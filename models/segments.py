@@ -89,11 +89,11 @@ def downgrade(text: str) -> str:
     """
     if _IS_GSM7(text):
         return text
-    found = {char: replacement(char) for char in set(_NOT_GSM7.findall(text))}
+    composed = unicodedata.normalize("NFC", text)  # e and a combining acute are a letter that GSM-7 has
+    found = {char: replacement(char) for char in set(_NOT_GSM7.findall(composed))}
     if None in found.values():
-        composed = unicodedata.normalize("NFC", text)  # e + combining acute may be a letter that GSM-7 has
-        return downgrade(composed) if composed != text else text
-    return text.translate({ord(char): new for char, new in found.items()})
+        return text
+    return composed.translate({ord(char): new for char, new in found.items()})
 
 
 def why_ucs2(text: str) -> tuple[Offender, ...]:

@@ -195,8 +195,8 @@ def international(draw: st.DrawFn) -> str:
 @settings(max_examples=1500, deadline=None)
 @given(international(), st.booleans())
 @example("447700900123", False)
-@example("5491123456789", True)
-@example("2250123456789", True)
+@example("353209151234", True)
+@example("12025550123", True)
 def test_the_fast_path_accepts_only_what_the_slow_path_accepts_with_the_same_result(digits: str, strict: bool) -> None:
     country = accept(digits, strict) if len(digits) >= 7 and digits[0] != "0" else None
     slow = judge_international(digits, strict)

@@ -8,6 +8,7 @@ import io
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from typing import BinaryIO, cast
 
 import pytest
 from hypothesis import given, settings
@@ -136,7 +137,7 @@ def test_the_error_names_what_was_found_and_what_would_do() -> None:
 
 @pytest.mark.parametrize("cut", [1, 8, 100, 2_000])
 def test_a_truncated_gzip_is_an_error_at_its_end(cut: int) -> None:
-    lines = "".join(f"+4477009{n:05},x{n * 7919 % 10007}\n" for n in range(20_000))
+    lines = "".join(f"+447700900{n % 1000:03},x{n * 7919 % 10007}\n" for n in range(20_000))
     packed = gzip.compress(("phone,name\n" + lines).encode())
     with pytest.raises(FileError) as caught:
         rows_of(packed[:-cut])
@@ -216,7 +217,7 @@ def test_ndjson_rows_may_be_nested_flat_and_bad() -> None:
 
 
 QUOTING = st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
-CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=12)
+CELL = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.just("\n"), max_size=12)
 GOOD_ROW = st.tuples(st.integers(10**9, 10**11).map(str), CELL, CELL).map(list)
 
 
@@ -303,7 +304,8 @@ class Repeated(io.RawIOBase):
 
 def test_memory_does_not_grow_with_the_file() -> None:
     tracemalloc.start()
-    count = sum(1 for _ in read_rows(Repeated(200_000)))  # type: ignore[arg-type]  # all of BinaryIO that is needed
+    stream = cast(BinaryIO, Repeated(200_000))  # all of it that is needed
+    count = sum(1 for _ in read_rows(stream))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 200_000
