@@ -102,9 +102,12 @@ class CodePlan:
     def accept(self, digits: str, strict: bool) -> str | None:
         nsn = digits[self.size :]
         length = len(nsn)
-        if length not in self.mobile_lengths or _consumes(self._prefix, nsn):
+        if length not in self.mobile_lengths:
             return None
-        plan = self.region_plan(nsn)
+        prefix = self._prefix(nsn)
+        if prefix is not None and prefix.end():  # some patterns also match nothing, which changes nothing
+            return None
+        plan = self.region_plan(nsn) if self._others else self.main
         return plan.region if plan.shape(length).may_get_messages(nsn, strict) else None
 
 
@@ -222,12 +225,6 @@ def _nothing(_: str) -> None:
 def _prefix_matcher(meta: PhoneMetadata) -> Matcher:
     prefix = meta.national_prefix_for_parsing
     return re.compile(prefix).match if prefix else _nothing
-
-
-def _consumes(prefix: Matcher, nsn: str) -> bool:
-    """Whether a national prefix stands at the start; some patterns also match nothing, which changes nothing."""
-    match = prefix(nsn)
-    return match is not None and match.end() > 0
 
 
 def _lengths(desc: PhoneNumberDesc | None, meta: PhoneMetadata) -> frozenset[int]:

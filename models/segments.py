@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import NamedTuple
 
 from models.gsm7 import BASIC, EXTENSION, replacement
@@ -51,17 +50,20 @@ class Offender:
 SINGLE = {Encoding.GSM7: 160, Encoding.UCS2: 70}
 EACH_OF_SEVERAL = {Encoding.GSM7: 153, Encoding.UCS2: 67}
 
+_GSM7, _ONE_PART = Encoding.GSM7, SINGLE[Encoding.GSM7]  # found faster than through the enum
+_IS_BASIC = re.compile(f"[{re.escape(BASIC)}]*").fullmatch
 _IS_GSM7 = re.compile(f"[{re.escape(BASIC + EXTENSION)}]*").fullmatch
 _WIDE_GSM7 = re.compile(f"[{re.escape(EXTENSION)}]")
 _WIDE_UCS2 = re.compile("[\U00010000-\U0010ffff]")
 _NOT_GSM7 = re.compile(f"[^{re.escape(BASIC + EXTENSION)}]")
 
 
-@lru_cache(maxsize=4096)  # one text for all is the usual campaign
 def measure(text: str) -> Measure:
     """Encoding, units, segments and characters of a text; an empty text has no segment."""
-    encoding = Encoding.GSM7 if _IS_GSM7(text) else Encoding.UCS2
     length = len(text)
+    if length <= _ONE_PART and _IS_BASIC(text):  # nearly every text there is
+        return Measure(_GSM7, length, 1 if length else 0, length)
+    encoding = Encoding.GSM7 if _IS_GSM7(text) else Encoding.UCS2
     wide = len(_wide(encoding).findall(text))
     units = length + wide
     if units <= SINGLE[encoding]:
@@ -87,11 +89,11 @@ def downgrade(text: str) -> str:
     """
     if _IS_GSM7(text):
         return text
-    found = {char: replacement(char) for char in set(_NOT_GSM7.findall(text))}
+    composed = unicodedata.normalize("NFC", text)  # e and a combining acute are a letter that GSM-7 has
+    found = {char: replacement(char) for char in set(_NOT_GSM7.findall(composed))}
     if None in found.values():
-        composed = unicodedata.normalize("NFC", text)  # e + combining acute may be a letter that GSM-7 has
-        return downgrade(composed) if composed != text else text
-    return text.translate({ord(char): new for char, new in found.items()})
+        return text
+    return composed.translate({ord(char): new for char, new in found.items()})
 
 
 def why_ucs2(text: str) -> tuple[Offender, ...]:

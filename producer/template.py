@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import StringIO
 
 from liquid import Environment, Mode
 from liquid.ast import Node
@@ -24,6 +25,7 @@ from liquid.builtin.expressions.filtered import Filter
 from liquid.builtin.output import OutputNode
 from liquid.context import RenderContext
 from liquid.exceptions import LiquidError, UndefinedError
+from liquid.output import LimitedStringIO
 from liquid.template import BoundTemplate
 from liquid.undefined import FalsyStrictUndefined
 
@@ -58,7 +60,13 @@ class _Absent(FalsyStrictUndefined):
     force_liquid_default = True
 
 
+class _Bound(BoundTemplate):
+    def _get_buffer(self) -> StringIO:
+        return LimitedStringIO(limit=4 * MAX_OUTPUT, newline="")  # "": a line end stays what it is
+
+
 class _Environment(Environment):
+    template_class = _Bound
     loop_iteration_limit = 0
     local_namespace_limit = 0
     output_stream_limit = 4 * MAX_OUTPUT  # in bytes, Liquid counts UTF-8

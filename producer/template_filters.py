@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from liquid import Environment
+from liquid import Environment, is_undefined
 from liquid.builtin.expressions.arguments import KeywordArgument
 from liquid.builtin.expressions.filtered import Filter
 from liquid.exceptions import FilterArgumentError, LiquidSyntaxError, UnknownFilterError
@@ -84,10 +84,15 @@ def check_use(used: Filter) -> None:
 def install(environment: Environment) -> None:
     """Leave the environment with the allowed filters alone."""
     builtin = dict(environment.filters)
-    builtin["date_format"] = date_format
+    builtin |= {"date_format": date_format, "default": default}
     environment.filters.clear()
     for name in FILTERS:
         environment.add_filter(name, Guarded(name, builtin[name]))
+
+
+def default(value: object, instead: object) -> object:
+    """`{{ name | default: 'friend' }}`: for a variable that is missing, nil, false or an empty string."""
+    return instead if is_undefined(value) or value in (None, False, "") else value
 
 
 def date_format(value: object, pattern: object) -> str:

@@ -108,7 +108,7 @@ def _open_text(stream: BinaryIO, hint: Hint, head: bytes) -> Table:
     text = lines.head(1_024)
     if not text.strip():
         raise FileError(FileFault.EMPTY, "the file is empty")
-    if sum(char < " " and char not in "\t\n\f\0" for char in text) > len(text) // 20:
+    if sum(char < " " and char not in "\t\n\f\0" for char in text) > max(10, len(text) // 20):
         raise FileError(FileFault.FORMAT, "not a text file")
     found = hint.format or sniff_format(text)
     return open_ndjson(lines, hint) if found is Format.NDJSON else open_csv(lines, hint)

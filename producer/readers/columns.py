@@ -29,10 +29,7 @@ def find_column(header: Sequence[str], wanted: str) -> int | None:
     """The place of a column by its exact name, else by its plain name. `FileError` if two columns have that name."""
     exact = [at for at, name in enumerate(header) if name == wanted]
     found = exact or [at for at, name in enumerate(header) if plain(name) == plain(wanted) != ""]
-    if len(found) > 1:
-        places = ", ".join(str(at + 1) for at in found)
-        raise FileError(FileFault.DUPLICATE_COLUMN, f"columns {places} have this name: rename one", column=wanted)
-    return found[0] if found else None
+    return _single(found, wanted) if found else None
 
 
 def find_number_column(header: Sequence[str], wanted: str | None) -> int:
@@ -46,16 +43,26 @@ def find_number_column(header: Sequence[str], wanted: str | None) -> int:
     name = next((name for name in NUMBER_NAMES if name in known), None)
     if name is None:
         raise _no_number_column(header)
-    at = find_column(header, name)
-    assert at is not None  # its plain name was among them  # noqa: S101
-    return at
+    return _only(header, name)
 
 
 def find_reference_column(header: Sequence[str]) -> int | None:
     """The place of the caller's own reference, if there is one."""
     known = {plain(name) for name in header}
     name = next((name for name in REFERENCE_NAMES if name in known), None)
-    return find_column(header, name) if name is not None else None
+    return _only(header, name) if name is not None else None
+
+
+def _only(header: Sequence[str], name: str) -> int:
+    """The place of a plain name; `phone` and `Phone` side by side are one name too many."""
+    return _single([at for at, found in enumerate(header) if plain(found) == name], name)
+
+
+def _single(found: list[int], name: str) -> int:
+    if len(found) > 1:
+        places = ", ".join(str(at + 1) for at in found)
+        raise FileError(FileFault.DUPLICATE_COLUMN, f"columns {places} have this name: rename one", column=name)
+    return found[0]
 
 
 def listed(header: Sequence[str]) -> str:

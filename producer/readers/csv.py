@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from producer.readers.columns import find_number_column
@@ -15,6 +16,7 @@ from producer.readers.table import FileError, FileFault, Format, Hint, Row, RowF
 
 MAX_RECORD_LINES = 50
 """More line breaks than this in one row are a quote that was never closed."""
+NUMBER_DIGITS = 7
 MAX_QUOTE_FAULTS = 1_000
 """Rows with broken quotes after which the file is given up: each costs another look at the lines behind it."""
 
@@ -36,7 +38,7 @@ def open_csv(lines: Lines, hint: Hint) -> Table:
     csv.field_size_limit(hint.max_field)  # the csv module keeps one limit for the whole process
     reader = CsvRows(lines, delimiter, skip)
     header = reader.read_header()
-    number = find_number_column(header, hint.column)
+    number = reader.number = find_number_column(header, hint.column)
     return Table(Format.CSV, header, header[number], iter(reader), lines.encoding, delimiter)
 
 
@@ -49,6 +51,7 @@ class CsvRows:
         self._line = skip  # the last line that belongs to a row that was given out
         self._width = 0
         self._quote_faults = 0
+        self.number = 0  # the place of the number column
 
     def read_header(self) -> tuple[str, ...]:
         """The first row that is not blank, its names stripped."""
@@ -110,7 +113,7 @@ class CsvRows:
         for line_no in range(first, last + 1) if self._lines.flaws else ():
             if (code := self._lines.flaws.get(line_no)) is not None:
                 return self._resume(Row(first, cells, RowFault(code, _TEXTS[code])), first, last)
-        if last - first >= MAX_RECORD_LINES:
+        if last - first >= MAX_RECORD_LINES or (last > first and self._swallowed(first, last)):
             return self._resume(self._quotes(first), first, last)
         while len(cells) > self._width and not cells[-1].strip():
             cells.pop()
@@ -120,6 +123,16 @@ class CsvRows:
             return Row(first, cells)
         reason = f"{len(cells)} cells, the header has {self._width}"
         return self._resume(Row(first, cells, RowFault(RowFaultCode.RAGGED, reason)), first, last)
+
+    def _swallowed(self, first: int, last: int) -> bool:
+        """Whether a line inside the row is a row of its own, by its number of cells and its number: then the quote
+        that joins them was never meant.
+        """
+        for line in islice(self._lines.after(first), last - first):
+            cells = line.split(self._delimiter)
+            if len(cells) == self._width and sum(map(str.isdigit, cells[self.number])) >= NUMBER_DIGITS:
+                return True
+        return False
 
     def _resume(self, row: Row, first: int, last: int) -> Row:
         """A bad row of one line is done; behind one of several lines there may be good rows that it swallowed."""

@@ -85,7 +85,7 @@ def _row(line_no: int, line: str) -> Row:
 
 
 def _text(value: Any) -> str | None:
-    """A value as text; a float keeps its point, so that a number that became one is seen. None for lists and objects."""
+    """A value as text, None for lists and objects. A float keeps its point, so a number that became one is seen."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -1,0 +1,204 @@
+"""Templates: what they can say, what they refuse, and that the fast form says what Liquid says."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from producer.template import MAX_OUTPUT, MissingVariable, RenderError, Template, TemplateError
+from producer.template_filters import FILTERS, MAX_VALUE
+
+RENDERED = [
+    ("Hi {{ name }}!", "Hi Ann!"),
+    ("{{name}}{{  name\t}}", "AnnAnn"),
+    ("100 % {{ name }} }} %}", "100 % Ann }} %}"),
+    ("{{- name -}} x", "Annx"),
+    ("{{ nick | default: 'friend' }}", "friend"),
+    ("{{ empty | default: 'friend' }}", "friend"),
+    ("{{ name | append: '!' }}", "Ann!"),
+    ("{{ name | prepend: 'Ms ' }}", "Ms Ann"),
+    ("{{ 4.6 | ceil }}", "5"),
+    ("{{ 4.6 | floor }}", "4"),
+    ("{{ 4.5612 | round: 2 }}", "4.56"),
+    ("{{ 10 | divided_by: 3 }}", "3"),
+    ("{{ 4 | minus: 2 }}", "2"),
+    ("{{ 3 | modulo: 2 }}", "1"),
+    ("{{ '1' | plus: '1' }}", "2"),
+    ("{{ qty | times: 4 }}", "12"),
+    ("{{ name | upcase }}{{ name | downcase }}", "ANNann"),
+    ("{{ '<' | escape }}", "&lt;"),
+    ("{{ 'a b' | url_encode }}", "a+b"),
+    ("{{ ' x ' | strip }}{{ ' x' | lstrip }}{{ 'x ' | rstrip }}", "xxx"),
+    ("{{ 'hello' | slice: -3, 3 }}", "llo"),
+    ("{{ mobile | slice: -10, 10 }}", "7700900123"),
+    ("{{ 'a~b' | split: '~' | first }}", "a"),
+    ("{{ 'a~b' | split: '~' | size }}", "2"),
+    ("{{ day | date_format: 'd/m/Y' }}", "04/03/2026"),
+    ("{{ moment | date_format: 'D j F y, g:i a' }}", "Wed 4 March 26, 3:06 pm"),
+    ("{% if vip %}VIP{% else %}you{% endif %}", "you"),
+    ("{% unless vip %}x{% endunless %}", "x"),
+    ("{% case name %}{% when 'Ann' %}A{% else %}B{% endcase %}", "A"),
+]
+ROW = {
+    "name": "Ann",
+    "empty": "",
+    "qty": "3",
+    "mobile": "447700900123",
+    "day": "2026-03-04",
+    "moment": "2026-03-04 15:06:07",
+}
+
+
+@pytest.mark.parametrize(("source", "expected"), RENDERED)
+def test_templates_render(source: str, expected: str) -> None:
+    assert Template.parse(source).render(ROW) == expected
+
+
+def test_every_documented_filter_is_there_and_no_other() -> None:
+    documented = (
+        "append ceil date_format default divided_by downcase escape first floor lstrip minus modulo plus prepend "
+        "round rstrip size slice split strip times upcase url_encode"
+    )
+    assert list(FILTERS) == documented.split()
+
+
+REFUSED = [
+    ("{{", 1, 1),
+    ("Hi {{ name", 1, 4),
+    ("line\n {{ a {{ b }}", 2, 2),
+    ("{{ a b }}", 1, 6),
+    ("{{{ name }}}", 1, 3),
+    ("{{ }}", 1, 1),
+    ("{% for i in (1..1000000000) %}x{% endfor %}", 1, 3),
+    ("{% assign x = name %}", 1, 3),
+    ("{% capture x %}{% endcapture %}", 1, 3),
+    ("{% include 'x' %}", 1, 3),
+    ("{% render 'x' %}", 1, 3),
+    ("{% raw %}{{ x }}{% endraw %}", 1, 3),
+    ("{% liquid\nassign x = 1 %}", 1, 3),
+    ("{% # remark %}", 1, 3),
+    ("{% %}", 1, 3),
+    ("{% if name %}x", 1, 1),
+    ("{% endif %}", 1, 4),
+    ("{{ name | join: ',' }}", 1, 11),
+    ("{{ name | replace: 'a', 'b' }}", 1, 11),
+    ("{{ 'x' | times }}", 1, 10),
+    ("{{ 'x' | append: 'a', 'b' }}", 1, 10),
+    ("{% if a %}{{ 'x' | sort }}{% endif %}", 1, 20),
+    ("{{ [jump].name }}", 1, 4),
+    ("x" * 5_001, 1, 1),
+    ("{{ " + "a" * 600 + " }}", 1, 1),
+]
+
+
+@pytest.mark.parametrize(("source", "line", "column"), REFUSED)
+def test_a_refusal_says_where_and_what_to_do(source: str, line: int, column: int) -> None:
+    with pytest.raises(TemplateError) as caught:
+        Template.parse(source)
+    assert caught.value.line == line
+    assert abs(caught.value.column - column) <= 1
+    assert caught.value.hint
+
+
+BOMBS = [
+    "{" * 10_000,
+    "{{" * 2_400,
+    "{%" * 2_400,
+    "{{ a " * 900,
+    "{% if a %}" * 400,
+    "{% if a %}" * 400 + "{% endif %}" * 100,
+    "{% if " + "a and " * 80 + "a %}x{% endif %}",
+    "{{ a" + " | upcase" * 50 + " }}" * 2,
+    "{{ '" + "x" * 480 + "' }}",
+    "{{ 9" + " | times: 999999999" * 20 + " }}",
+    "{{ a" + " | append: a" * 38 + " }}",
+    "{{ a | split: '' | first }}",
+    "{{ 2 | round: 999999999999 }}",
+    "{{ a | slice: 0, 999999999999999999999 }}",
+    "{{ (1..100000000) }}",
+    "{{ 1e999 }}",
+    "{{ a.a.a.a.a.a" + ".a" * 200 + " }}",
+]
+
+
+@pytest.mark.parametrize("source", BOMBS)
+def test_a_bomb_costs_neither_time_nor_memory(source: str) -> None:
+    started = time.perf_counter()
+    try:
+        text = Template.parse(source).render({"a": "x" * MAX_VALUE})
+    except (TemplateError, RenderError):
+        text = ""
+    assert time.perf_counter() - started < 1.0
+    assert len(text) <= MAX_OUTPUT
+
+
+def test_a_missing_variable_is_an_error_that_names_it() -> None:
+    for source in ("{{ order }}", "{{ order | upcase }}", "{{ order | append: 'x' }}", "{{ now }}"):
+        with pytest.raises(MissingVariable) as caught:
+            Template.parse(source).render(ROW)
+        assert caught.value.name in source
+
+
+def test_a_missing_variable_may_have_a_default_by_choice() -> None:
+    for source in ("Hi {{ order }}", "Hi {{ order | upcase }}"):
+        assert Template.parse(source, missing="").render(ROW) == "Hi "
+    assert Template.parse("{{ name }} {{ order }}", missing="-").render(ROW) == "Ann -"
+
+
+def test_variables_and_what_cannot_be_done_without() -> None:
+    template = Template.parse("{{ a }} {{ b | default: 'x' }} {% if c %}{{ d }}{% endif %} {{ e | upcase }}")
+    assert set(template.variables) == {"a", "b", "c", "d", "e"}
+    assert template.required == ("a", "e")
+    assert Template.parse("{{ a }}", missing="").required == ()
+    assert Template.parse("Hello").is_constant
+    assert not template.is_constant
+
+
+@pytest.mark.parametrize("source", ["{{ a }}", "{{ a | upcase }}", "{{ a }}{{ a }}{{ a }}"])
+def test_too_long_a_value_or_text_is_a_row_error(source: str) -> None:
+    with pytest.raises(RenderError):
+        Template.parse(source).render({"a": "x" * (MAX_VALUE + 1)})
+    assert Template.parse(source).render({"a": "x"})
+
+
+def test_an_error_holds_no_value_of_the_row() -> None:
+    with pytest.raises(RenderError) as caught:
+        Template.parse("{{ name | date_format: 'd' }}").render({"name": "secret"})
+    assert "secret" not in str(caught.value)
+
+
+PIECES = st.lists(
+    st.sampled_from(["{{ name }}", "{{order}}", "{{ city\n}}", "{{ x1 }}", "{{ missing }}"])
+    | st.text(st.characters(exclude_characters="{", exclude_categories=["Cs"]), max_size=20)
+    | st.sampled_from(["%", "%s", "%(name)s", "{ ", "}}", "\n\n", "%%"]),
+    max_size=8,
+)
+VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@settings(max_examples=300, deadline=None)
+@given(PIECES, st.fixed_dictionaries(dict.fromkeys(("name", "order", "city", "x1"), VALUES)))
+def test_the_fast_form_says_what_liquid_says(pieces: list[str], row: dict[str, str]) -> None:
+    template = Template.parse("".join(pieces))
+    assert template._format is not None
+    try:
+        slow = template._render_liquid(row)
+    except MissingVariable as error:
+        with pytest.raises(MissingVariable, match=error.name):
+            template.render(row)
+    else:
+        assert template.render(row) == slow
+
+
+TOKENS = ["{{", "}}", "{%", "%}", " ", "a", "|", "if", "endif", "'", "upcase", ":", "\n", "-", "."]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(TOKENS), max_size=30).map("".join))
+def test_no_source_raises_anything_but_its_own_error(source: str) -> None:
+    with suppress(TemplateError, RenderError):
+        assert isinstance(Template.parse(source).render({"a": "x"}), str)
