@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
+
+CLOCK_SECONDS = 10.0
 
 
 class DatabaseError(Exception):
@@ -40,6 +45,8 @@ class Database:
         if self.dialect == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         self.engine: Engine = create_engine(parsed, **_engine_options(self.dialect, pool_size))
+        self._clock: tuple[datetime, float] | None = None
+        self._clock_lock = threading.Lock()
         if self.dialect == "sqlite":
             _prepare_sqlite(self.engine)
 
@@ -57,6 +64,32 @@ class Database:
             Session(connection, expire_on_commit=False) as session,
         ):
             yield session
+
+    def now(self) -> datetime:
+        """The time by the database server's clock, the same for every process that shares it.
+
+        A worker whose own clock is wrong must not misjudge leases, due times or the age of requests. On SQLite the
+        machine's clock is the only one. Asks the server every `CLOCK_SECONDS`, in between counts monotonic seconds.
+        """
+        if self.dialect == "sqlite":
+            return datetime.now(UTC)
+        with self._clock_lock:
+            if self._clock is None or time.monotonic() - self._clock[1] > CLOCK_SECONDS:
+                self._clock = self._ask_clock()
+            server, asked = self._clock
+        return server + timedelta(seconds=time.monotonic() - asked)
+
+    def _ask_clock(self) -> tuple[datetime, float]:
+        """The server time, and the monotonic second it was read at; an old reading serves while the server is away."""
+        before = time.monotonic()
+        try:
+            with self.engine.connect() as connection:
+                server: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        except DBAPIError:
+            if self._clock is None:
+                raise
+            return self._clock
+        return server.astimezone(UTC), (before + time.monotonic()) / 2
 
     def close(self) -> None:
         self.engine.dispose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
 
 import structlog
 from celery import shared_task
@@ -37,13 +36,13 @@ def shared() -> tuple[Database, dict[str, Account]]:
 @shared_task(name=names.DISPATCH)
 def dispatch_due() -> None:
     database, accounts = shared()
-    dispatch(database, accounts, app.send_task, datetime.now(UTC))
+    dispatch(database, accounts, app.send_task, database.now())
 
 
 @shared_task(name=names.SCHEDULE)
 def start_scheduled() -> None:
     database, accounts = shared()
-    now = datetime.now(UTC)
+    now = database.now()
     with database.write() as session:
         started = campaigns.start_due(session, now, MISSED_GRACE)
     if started:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 
 from config.accounts import Account, AccountsError, load_accounts
@@ -40,7 +40,7 @@ class Context:
         return database
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return self.database.now()
 
 
 @contextmanager

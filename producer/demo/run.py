@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -168,17 +167,17 @@ async def _send(demo: Demo, stack: Stack, console: Console) -> int:
 
 
 def _import(demo: Demo) -> Imported:
-    now = datetime.now(UTC)
+    now = demo.database.now()
     numbers, _ = read_suppressed((EXAMPLES / "suppressed.txt").read_text("utf-8").splitlines())
     spec = CampaignSpec("Demonstration", SENDER, TEMPLATE, ROUTE, source="recipients.csv")
     template = campaigns.check_spec(spec, demo.accounts, demo.providers)
     with demo.database.write() as session:
         add_suppressions(session, numbers, "", "examples/suppressed.txt", now)
         campaign_id = campaigns.create(session, spec, template, now)
-    importer = Importer(demo.database, demo.accounts, demo.providers, lambda: datetime.now(UTC))
+    importer = Importer(demo.database, demo.accounts, demo.providers, demo.database.now)
     imported = importer.run(campaign_id, EXAMPLES / "recipients.csv")
     with demo.database.write() as session:
-        campaigns.start(session, campaign_id, datetime.now(UTC))
+        campaigns.start(session, campaign_id, demo.database.now())
     return imported
 
 

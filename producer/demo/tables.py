@@ -63,11 +63,12 @@ def allowance_used(database: Database, account: Account) -> str:
     if limit is None:
         return "no limit"
     with database.read() as session:
-        first, last = session.execute(
+        bounds: Any = session.execute(
             select(func.min(Attempt.started_at), func.max(Attempt.started_at)).where(
                 Attempt.account == account.name, Attempt.kind.in_(SUBMIT)
             )
         ).one()
+        first, last = bounds
         if first is None or last <= first:
             return "-"
         used = session.execute(

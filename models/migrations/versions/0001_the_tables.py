@@ -291,6 +291,20 @@ def upgrade() -> None:
     with op.batch_alter_table("messages", schema=None) as batch_op:
         batch_op.create_index("ix_messages_batch", ["batch_id", "state"], unique=False)
         batch_op.create_index("ix_messages_campaign", ["campaign_id", "row_no"], unique=False)
+        batch_op.create_index(
+            "ix_messages_deadline",
+            ["deadline"],
+            unique=False,
+            postgresql_where=sa.text("state IN ('submitted', 'held', 'sent')"),
+            sqlite_where=sa.text("state IN ('submitted', 'held', 'sent')"),
+        )
+        batch_op.create_index(
+            "ix_messages_expiring",
+            ["expires_at"],
+            unique=False,
+            postgresql_where=sa.text("state = 'queued' AND expires_at IS NOT NULL"),
+            sqlite_where=sa.text("state = 'queued' AND expires_at IS NOT NULL"),
+        )
         batch_op.create_index("ix_messages_msisdn", ["msisdn"], unique=False)
         batch_op.create_index(
             "ix_messages_not_final",
@@ -381,6 +395,16 @@ def downgrade() -> None:
             sqlite_where=sa.text("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')"),
         )
         batch_op.drop_index("ix_messages_msisdn")
+        batch_op.drop_index(
+            "ix_messages_expiring",
+            postgresql_where=sa.text("state = 'queued' AND expires_at IS NOT NULL"),
+            sqlite_where=sa.text("state = 'queued' AND expires_at IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "ix_messages_deadline",
+            postgresql_where=sa.text("state IN ('submitted', 'held', 'sent')"),
+            sqlite_where=sa.text("state IN ('submitted', 'held', 'sent')"),
+        )
         batch_op.drop_index("ix_messages_campaign")
         batch_op.drop_index("ix_messages_batch")
 
