@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
 from kombu import Queue
 
 from config import names
 from config.accounts import load_accounts
+from config.logging import configure_logging
 from config.settings import Settings, settings
 
 
@@ -80,6 +82,13 @@ def _beat(accounts: list[str]) -> dict[str, Any]:
         f"snapshot-{account}": _tick(names.SNAPSHOT, 2.0, names.account_queue(account), account) for account in accounts
     }
     return {**shared, **snapshots}
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]  # Celery ships no types
+def _use_our_logging(**_: Any) -> None:
+    """Celery's own set-up would print numbers unmasked."""
+    configured = settings()
+    configure_logging(configured.log_format, configured.log_level)
 
 
 def __getattr__(name: str) -> Celery:

@@ -34,6 +34,7 @@ from producer.template import Template
 from providers.base import Failure, Outgoing, Provider
 
 IMPORT_LEASE = 300.0  # seconds without progress after which an import counts as dead
+NOBODY = str(UUID(int=0))  # the reference of a message that is only asked about
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ class _Work:
 
     def _sample(self, number: Msisdn, account: str, text: str, segments: int) -> Outgoing:
         return Outgoing(
-            id="", ref="", msisdn=number, sender=self._senders[account], text=text,
+            id=NOBODY, ref=NOBODY, msisdn=number, sender=self._senders[account], text=text,
             encoding=measure(text).encoding, segments=segments, validity=self.campaign.validity, options=self._options,
         )  # fmt: skip
 

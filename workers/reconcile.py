@@ -268,7 +268,7 @@ def _states(session: Session, ids: set[UUID]) -> dict[UUID, MessageState]:
     found: dict[UUID, MessageState] = {}
     for start in range(0, len(listed), 500):
         query = select(Message.id, Message.state).where(Message.id.in_(listed[start : start + 500]))
-        found |= dict(session.execute(query).tuples())
+        found |= dict(session.execute(query).tuples().all())
     return found
 
 

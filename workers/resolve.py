@@ -40,7 +40,7 @@ from providers.base import (
 )
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide, report_deadline
-from workers.gate import Cost, Wait
+from workers.gate import Cost, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
@@ -50,6 +50,7 @@ log = structlog.get_logger("drumline.resolve")
 AT_ONCE = 50  # unknown messages taken in one run
 CLAIM_SECONDS = 120.0  # nobody else looks for these meanwhile
 RETRY_SECONDS = 20.0  # after a look that got no answer
+PERMIT_TRIES = 5
 HORIZON = 10.0  # seconds: a look-up waits longer for its permit than a submit, so that it never starves
 
 
@@ -247,16 +248,8 @@ async def charged_send(runtime: Runtime, account: AccountRuntime, request: Reque
 
     Raises NotSent or OutcomeUnknown; NotSent also when no permit is to be had in good time.
     """
-    passed = await account.poll_gate.one(Cost(1, 0, 0), HORIZON)
-    if isinstance(passed, Wait):
-        raise NotSent("no_permit", f"{passed.reason}: {passed.seconds:.0f} s")
-    attempt_id = new_id()
-    await runtime.write(_begin, attempt_id, account.name, kind, runtime.now())
+    attempt_id, passed = await _permit_for(runtime, account, kind)
     started = time.monotonic()
-    if not await passed.wait():
-        await account.poll_gate.unused(passed)
-        await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
-        raise NotSent("permit_missed")
     try:
         reply = await account.client.send(request)
     except (NotSent, OutcomeUnknown) as error:
@@ -269,6 +262,21 @@ async def charged_send(runtime: Runtime, account: AccountRuntime, request: Reque
     await account.poll_gate.learn(signal, allowance, passed)
     await runtime.recorder.record(_ended(attempt_id, started, reply.status, "answered", None))
     return reply
+
+
+async def _permit_for(runtime: Runtime, account: AccountRuntime, kind: str) -> tuple[UUID, Pass]:
+    """A begun attempt whose moment has come. A moment may be missed while the attempt is written: then another one."""
+    for _ in range(PERMIT_TRIES):
+        passed = await account.poll_gate.one(Cost(1, 0, 0), HORIZON)
+        if isinstance(passed, Wait):
+            raise NotSent("no_permit", f"{passed.reason}: {passed.seconds:.0f} s")
+        attempt_id = new_id()
+        await runtime.write(_begin, attempt_id, account.name, kind, runtime.now())
+        if await passed.wait():
+            return attempt_id, passed
+        await account.poll_gate.unused(passed)
+        await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
+    raise NotSent("permit_missed", f"{PERMIT_TRIES} times in a row")
 
 
 def _ended(attempt_id: UUID, started: float, status: int | None, outcome: str, reason: str | None) -> Answered:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 SCALE = 3  # times the documented limits
 ROUTE = {"qikli": 30, "quicksms": 45, "qikberry": 20, "cliqtel": 5}
-CLIQTEL_NUMBER = "+16625163513"
+CLIQTEL_NUMBER = "+12025550123"
 
 _TEMPLATE = """\
 # Written by `drumline demo`: four simulated providers, their documented limits times {scale}.
