@@ -60,6 +60,6 @@ def configure_logging(form: Literal["console", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Request lines of the HTTP libraries carry addresses with numbers in their queries.
-    for chatty in ("httpx", "httpcore", "aiohttp.client", "urllib3"):
+    # Request lines of the HTTP libraries carry addresses with numbers in their queries; Celery tells of every task.
+    for chatty in ("httpx", "httpcore", "aiohttp.client", "urllib3", "celery", "kombu"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
