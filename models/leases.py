@@ -66,6 +66,8 @@ def give_back(session: Session, lease: Lease, not_before: datetime) -> bool:
 
 def finish(session: Session, lease: Lease, now: datetime) -> BatchState | None:
     """End the lease: DONE when nothing is queued any more, else back to the plan for the earliest due time."""
+    if not _fenced(session, lease, lease_until=now):  # locked first: whoever queues a message of it now waits for us
+        return None
     due = next_due(session, lease.batch_id)
     if due is None:
         done = _fenced(session, lease, state=BatchState.DONE, lease_owner=None, lease_until=None)

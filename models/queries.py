@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from models.states import OPEN_AT_PROVIDER, MessageState
-from models.tables import AccountStatus, Attempt, Base, CampaignCount, CampaignEvent, Message
+from models.states import OPEN_AT_PROVIDER, BatchState, CampaignState, MessageState
+from models.tables import AccountStatus, Attempt, Base, Batch, Campaign, CampaignCount, CampaignEvent, Message
 
 NOT_FINAL = (
     MessageState.QUEUED,
@@ -120,6 +120,32 @@ def account_status(session: Session, account: str) -> AccountStatus:
         insert_new(session, AccountStatus, [{"account": account, "snapshot": {}, "virtual_time": 0.0}])
         found = session.get_one(AccountStatus, account)
     return found
+
+
+def reopen_batches(session: Session, message_ids: Sequence[UUID], now: datetime) -> None:
+    """Messages that are queued again need their batch back in the plan, and not only when its others are due."""
+    if message_ids:
+        wanted = select(Message.batch_id).where(Message.id.in_(message_ids))
+        asleep = (Batch.state == BatchState.PLANNED) & (Batch.not_before > now)
+        _plan(session, Batch.id.in_(wanted) & or_(Batch.state == BatchState.DONE, asleep), now)
+
+
+def reopen_stranded(session: Session, now: datetime) -> int:
+    """Closed batches of running campaigns that hold a queued message after all; their number.
+
+    Who queues a message again reopens its batch, and still two transactions can miss each other. Nothing queued may
+    ever wait for nobody, so this looks at the rows themselves.
+    """
+    running = select(Campaign.id).where(Campaign.state == CampaignState.RUNNING)
+    queued = exists().where(Message.batch_id == Batch.id, Message.state == MessageState.QUEUED)
+    return _plan(session, Batch.campaign_id.in_(running) & (Batch.state == BatchState.DONE) & queued, now)
+
+
+def _plan(session: Session, which: ColumnElement[bool], now: datetime) -> int:
+    planned = session.execute(
+        update(Batch).where(which).values(state=BatchState.PLANNED, not_before=now).returning(Batch.id)
+    )
+    return len(planned.all())
 
 
 def note_event(session: Session, campaign_id: UUID, kind: str, detail: str, now: datetime) -> None:

@@ -16,6 +16,7 @@ from providers.base import Accepted, Failure, FailureClass, Outcome, Refused, Un
 from providers.wire import NotSent
 
 WAIT_NOT_SENT = 2.0  # seconds: the breaker decides when the account is tried again, this only spaces the messages
+NOT_THE_ACCOUNT = frozenset({"too_late", "shutdown"})  # reasons of our own: somebody else may send it at once
 WAIT_ACCOUNT = 15.0  # seconds: the account is parked meanwhile
 WAIT_DEFERRED = 3600.0  # seconds, where the provider named no time
 WAIT_THROTTLED = 1.0  # seconds, where the provider named no time: the limiter knows the rest
@@ -67,6 +68,13 @@ class Rules:
     backoff: Callable[[int], float]
     first_look: float  # seconds after the attempt
     report_deadline: float  # seconds beyond the validity
+    report_wait: float | None = None  # instead of both, where the account says so
+    look_again: float = 20.0  # seconds after a look that got no answer
+
+    def deadline(self, start: datetime, validity: int | None) -> datetime:
+        """When a report that has not come will not come any more. Providers default to 48 h of validity."""
+        wait = (validity or 172_800) + self.report_deadline if self.report_wait is None else self.report_wait
+        return start + timedelta(seconds=wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,8 @@ def decide(outcome: Outcome | NotSent, at: Position, now: datetime, rules: Rules
         case Unclear(reason=reason):
             return unknown(reason, now, rules.first_look)
         case NotSent(reason=reason):
-            return Decision(MessageState.QUEUED, f"not sent: {reason}", _later(now, WAIT_NOT_SENT))
+            wait = 0.0 if reason in NOT_THE_ACCOUNT else WAIT_NOT_SENT
+            return Decision(MessageState.QUEUED, f"not sent: {reason}", _later(now, wait))
 
 
 def unknown(reason: str, now: datetime, first_look: float) -> Decision:
@@ -107,17 +116,12 @@ def accepted_values(outcome: Accepted, validity: int | None, now: datetime, rule
         "group_id": outcome.group_id,
         "submitted_at": now,
         "not_before": None,
-        "deadline": report_deadline(max(now, outcome.held_until or now), validity, rules.report_deadline),
+        "deadline": rules.deadline(max(now, outcome.held_until or now), validity),
         "code": None,
         "klass": None,
         "reason": None,
         **_known(parts=outcome.parts, price=outcome.price, currency=outcome.currency),
     }
-
-
-def report_deadline(start: datetime, validity: int | None, grace: float) -> datetime:
-    """When a report that has not come will not come any more. Providers default to 48 h of validity."""
-    return start + timedelta(seconds=(validity or 172_800) + grace)
 
 
 def _final(outcome: Refused, at: Position, now: datetime, rules: Rules) -> Decision:

@@ -30,6 +30,8 @@ REDIS_LOST_WAIT = 1.0  # seconds until asking again: nothing leaves without Redi
 FIRST_BLOCK = 5.0  # seconds, for a 429 that names no time; doubles with each one in a row
 LONGEST_BLOCK = 300.0
 
+OURS = frozenset({"too_late", "shutdown"})  # no answer for reasons of our own: nothing is learnt of the account
+
 SUBMIT_KINDS = ("submit", "replay")
 POLL_KINDS = ("poll", "look_up", "probe")
 
@@ -119,7 +121,7 @@ class Gate:
 
     async def failed(self, error: WireError, passed: Pass) -> None:
         """No answer: counts towards the breaker."""
-        if error.reason == "lease_over":
+        if error.reason in OURS:
             await self.unused(passed)
             return
         kind = FailureKind.UNREACHABLE if isinstance(error, NotSent) else FailureKind.TIMEOUT

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
+from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -27,7 +28,6 @@ log = structlog.get_logger("drumline.poll")
 
 MOST_PAGES = 2000  # in one run: the next run goes on
 MOST_GROUPS = 200
-LOCK_SECONDS = 60.0  # beyond the request's timeout; extended page by page
 
 # How much slower to poll as what is open gets older: (age in seconds, factor).
 CADENCE: Sequence[tuple[float, float]] = ((600.0, 1.0), (3600.0, 4.0), (6 * 3600.0, 20.0), (float("inf"), 60.0))
@@ -41,7 +41,8 @@ def poll_every(age: float, base: float) -> float:
 async def poll_reports(runtime: Runtime, account_name: str) -> int:
     """Pull what there is for an account; the number of pages stored."""
     account = await runtime.account(account_name)
-    lock = runtime.redis.lock(f"drumline:poll:{account_name}", timeout=account.account.timeout + LOCK_SECONDS)
+    patience = account.account.timeout + runtime.settings.poll_lock_seconds
+    lock = runtime.redis.lock(f"drumline:poll:{account_name}", timeout=patience)
     try:
         if not await lock.acquire(blocking=False):
             return 0
@@ -49,7 +50,7 @@ async def poll_reports(runtime: Runtime, account_name: str) -> int:
         log.warning("poll_without_lock_refused", account=account_name, error=type(error).__name__)
         return 0
     try:
-        return await _poll(runtime, account)
+        return await _poll(runtime, account, lock)
     finally:
         try:
             await lock.release()
@@ -58,7 +59,7 @@ async def poll_reports(runtime: Runtime, account_name: str) -> int:
             log.warning("poll_lock_not_released", account=account_name, error=type(error).__name__)
 
 
-async def _poll(runtime: Runtime, account: AccountRuntime) -> int:
+async def _poll(runtime: Runtime, account: AccountRuntime, lock: Lock) -> int:
     work = await runtime.read(open_work, account.name, runtime.now())
     if work is None:
         return 0
@@ -71,23 +72,37 @@ async def _poll(runtime: Runtime, account: AccountRuntime) -> int:
             if reply is None:
                 break  # the next list may still be had
             stored += 1
-            page = account.provider.following(page, reply)
+            page = account.provider.following(page, reply) if await _still_ours(lock, account.name) else None
     return stored
+
+
+async def _still_ours(lock: Lock, account: str) -> bool:
+    """The lock anew for the next page. Without it the rest is left to the next poll."""
+    try:
+        await lock.reacquire()
+    except (LockError, RedisError) as error:
+        log.warning("poll_lock_lost", account=account, error=type(error).__name__)
+        return False
+    return True
 
 
 async def _pull(runtime: Runtime, account: AccountRuntime, page: Page) -> Reply | None:
     """One page into the inbox. None: no usable answer, try again at the next poll."""
+
+    async def keep(reply: Reply) -> None:
+        """Before anything else is done with the answer: it may never be given out again."""
+        if 200 <= reply.status < 300:
+            content_type = reply.header("content-type") or ""
+            await runtime.insist(store_page, account.name, "pull", reply.body, content_type, runtime.now())
+
     try:
-        reply = await charged_send(runtime, account, account.provider.page_request(page), "poll")
+        reply = await charged_send(runtime, account, account.provider.page_request(page), "poll", keep)
     except (NotSent, OutcomeUnknown) as error:
         log.warning("poll_failed", account=account.name, error=error.reason)
         return None
     if not 200 <= reply.status < 300:
         log.warning("poll_refused", account=account.name, status=reply.status)
         return None
-    await runtime.insist(
-        store_page, account.name, "pull", reply.body, reply.header("content-type") or "", runtime.now()
-    )
     return reply
 
 

@@ -7,7 +7,7 @@ ends first is the answer lost, and then the ended lease turns its messages `unkn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,10 +15,12 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Table, bindparam, func, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from models.database import is_away
 from models.moves import Move, apply_moves
+from models.queries import reopen_batches
+from models.states import MessageState
 from models.tables import Attempt, Message
 
 log = structlog.get_logger("drumline.record")
@@ -42,12 +44,18 @@ class Answered:
     moves: Sequence[Move] = field(default_factory=tuple)
 
 
+_Waiting = tuple[Answered, "asyncio.Future[None]"]
+
+
 def write_answers(session: Session, answers: Sequence[Answered], now: datetime) -> None:
     """End the attempts and move their messages, in the caller's transaction."""
     end_attempts(session, answers)
     moves = [move for answer in answers for move in answer.moves]
-    moved = {item.message_id for item in apply_moves(session, moves, now)}
+    moved = {item.message_id: item for item in apply_moves(session, moves, now)}
     _link_overtaken(session, [move for move in moves if move.message_id not in moved])
+    # An answer that came after the lease had ended and the sweep had said `unknown`: the batch may be closed by now.
+    late = [item.message_id for item in moved.values() if item.old is MessageState.UNKNOWN]
+    reopen_batches(session, [one for one in late if moved[one].new is MessageState.QUEUED], now)
 
 
 def end_attempts(session: Session, answers: Sequence[Answered]) -> None:
@@ -101,36 +109,41 @@ class Recorder:
 
     def __init__(
         self,
-        write: Callable[[Sequence[Answered]], Any],
+        write: Callable[[Sequence[Answered]], Awaitable[None]],
         *,
         gather_seconds: float = 0.01,
         most: int = 500,
         retry_seconds: float = 1.0,
     ) -> None:
-        self._write = write  # an awaitable call that commits
+        self._write = write  # commits
         self._gather = gather_seconds
         self._most = most
         self._retry = retry_seconds
-        self._waiting: list[tuple[Answered, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._open: set[asyncio.Future[None]] = set()
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="recorder")
 
     async def record(self, answer: Answered) -> None:
-        """Returns when the answer is committed."""
+        """Returns when the answer is committed. Raises what the database says where it can never be."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._open.add(done)
+        done.add_done_callback(self._open.discard)
         self._waiting.append((answer, done))
         self._wake.set()
         await done
 
-    async def close(self) -> None:
-        """Write what waits, then end."""
-        if waiting := [done for _, done in self._waiting]:
-            await asyncio.wait(waiting)
+    async def close(self, patience: float) -> int:
+        """Write what waits, for so many seconds at most; the number of answers that could not be written. Their
+        messages stay `submitting` and become `unknown`."""
+        if waiting := tuple(self._open):
+            await asyncio.wait(waiting, timeout=patience)
         if self._task:
             self._task.cancel()
+        return len(self._open)
 
     async def _run(self) -> None:
         while True:
@@ -141,14 +154,35 @@ class Recorder:
                 self._wake.clear()
             await self._commit(group)
 
-    async def _commit(self, group: Sequence[tuple[Answered, asyncio.Future[None]]]) -> None:
+    async def _commit(self, group: Sequence[_Waiting]) -> None:
+        """One answer that cannot be written must not hold up the others: then each is written by itself."""
+        error = await self._insist([answer for answer, _ in group])
+        if error is not None and len(group) > 1:
+            for one in group:
+                await self._commit([one])
+            return
+        for answer, done in group:
+            _tell(answer, done, error)
+
+    async def _insist(self, answers: Sequence[Answered]) -> BaseException | None:
+        """Until it is committed, or will never be. The task of its own keeps any error away from this loop, which has
+        to go on whatever happens."""
         while True:
-            try:
-                await self._write([answer for answer, _ in group])
-                break
-            except DBAPIError as error:
-                log.warning("answers_wait_for_database", answers=len(group), error=type(error.orig).__name__)
-                await asyncio.sleep(self._retry)
-        for _, done in group:
-            if not done.done():
-                done.set_result(None)
+            attempt = asyncio.ensure_future(self._write(answers))
+            await asyncio.wait({attempt})
+            error = attempt.exception()
+            if error is None or not is_away(error):
+                return error
+            log.warning("answers_wait_for_database", answers=len(answers), error=type(error).__name__)
+            await asyncio.sleep(self._retry)
+
+
+def _tell(answer: Answered, done: asyncio.Future[None], error: BaseException | None) -> None:
+    if error is not None:
+        log.error("answer_not_recorded", attempt=str(answer.attempt_id), error=type(error).__name__)
+    if done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)

@@ -8,7 +8,7 @@ then the campaign's policy decides, and every report says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,8 +20,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models.moves import Move, apply_moves
-from models.states import BatchState, MessageState
-from models.tables import Attempt, Batch, Campaign, Message
+from models.queries import reopen_batches
+from models.states import MessageState
+from models.tables import Attempt, Campaign, Message
 from models.types import new_id
 from providers.base import (
     FailureClass,
@@ -39,7 +40,7 @@ from providers.base import (
     Unclear,
 )
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
-from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide, report_deadline
+from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide
 from workers.gate import Cost, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
@@ -48,8 +49,6 @@ from workers.runtime import AccountRuntime, Runtime
 log = structlog.get_logger("drumline.resolve")
 
 AT_ONCE = 50  # unknown messages taken in one run
-CLAIM_SECONDS = 120.0  # nobody else looks for these meanwhile
-RETRY_SECONDS = 20.0  # after a look that got no answer
 PERMIT_TRIES = 5
 HORIZON = 10.0  # seconds: a look-up waits longer for its permit than a submit, so that it never starves
 
@@ -80,17 +79,21 @@ class Case:
 async def resolve_unknown(runtime: Runtime, account_name: str) -> int:
     """Look for the unknown messages of an account that are due; the number looked for."""
     account = await runtime.account(account_name)
-    cases = await runtime.write(claim, account_name, runtime.now(), AT_ONCE)
+    seconds = runtime.settings.look_up_claim_seconds
+    claimed = time.monotonic()
+    cases = await runtime.write(claim, account_name, runtime.now(), seconds, AT_ONCE)
     if not cases:
         return 0
-    policy = account.provider.look_up_policy
+    policy = account.policy
     over = [case for case in cases if past_memory(case, policy, runtime.now())]
     await runtime.write(_apply, [_by_policy(case) for case in over], runtime.now())
     looking = [case for case in cases if case not in over]
     match policy.by:
         case LookUpBy.REPLAY:
             for case in looking:
-                await _replay(runtime, account, case)
+                if runtime.stopping or time.monotonic() > claimed + seconds / 2:
+                    break  # the rest is due again when the claim ends
+                await _replay(runtime, account, case, claimed + seconds)
         case LookUpBy.QUERY | LookUpBy.EVIDENCE:
             await _query(runtime, account, looking)
         case LookUpBy.NONE:
@@ -114,7 +117,7 @@ def next_look(case: Case, policy: LookUpPolicy, now: datetime) -> datetime:
         due = case.attempted_at + timedelta(seconds=after[looks])
     else:
         gap = after[-1] - (after[-2] if len(after) > 1 else 0.0) if after else 900.0
-        due = now + timedelta(seconds=max(gap, 60.0))
+        due = now + timedelta(seconds=gap)
     return max(due, now + timedelta(seconds=1))
 
 
@@ -161,7 +164,7 @@ def judge(
         case NotThere():
             return _absent(case, policy, now)
         case NoAnswer():
-            return Step(case, look_at=now + timedelta(seconds=RETRY_SECONDS), looks=case.position.looks)
+            return Step(case, look_at=now + timedelta(seconds=rules.look_again), looks=case.position.looks)
 
 
 def _absent(case: Case, policy: LookUpPolicy, now: datetime) -> Step:
@@ -175,7 +178,7 @@ def _adopt(case: Case, report: Report, now: datetime, rules: Rules) -> Decision:
         "provider_id": report.provider_id,
         "submitted_at": case.attempted_at,
         "not_before": None,
-        "deadline": report_deadline(now, case.position.validity, rules.report_deadline),
+        "deadline": rules.deadline(now, case.position.validity),
     }
     if report.group_id:
         values["group_id"] = report.group_id
@@ -188,6 +191,7 @@ def _adopt(case: Case, report: Report, now: datetime, rules: Rules) -> Decision:
 async def _query(runtime: Runtime, account: AccountRuntime, cases: Sequence[Case]) -> None:
     if not cases:
         return
+    asked = runtime.now()  # what is not there counts for this moment, however long the answer or we take afterwards
     sought = [
         Sought(case.message, case.attempted_at, case.position.looks, str(case.attempt_id) if case.attempt_id else None)
         for case in cases
@@ -200,20 +204,25 @@ async def _query(runtime: Runtime, account: AccountRuntime, cases: Sequence[Case
     for sighting in sightings.values():
         if isinstance(sighting, NoAnswer):
             await account.poll_gate.learn(sighting.signal, None, None)
-    await runtime.write(_judge_all, account, cases, sightings, runtime.now())
+    await runtime.write(_judge_all, account, cases, sightings, asked, runtime.now())
 
 
 def _judge_all(
-    session: Session, account: AccountRuntime, cases: Sequence[Case], sightings: Mapping[str, Sighting], now: datetime
+    session: Session,
+    account: AccountRuntime,
+    cases: Sequence[Case],
+    sightings: Mapping[str, Sighting],
+    asked: datetime,
+    now: datetime,
 ) -> None:
     """One after the other, so that one candidate is never adopted twice."""
     linked = set(_linked(session, account.name, sightings))
-    policy, rules = account.provider.look_up_policy, account.rules
+    policy, rules = account.policy, account.rules
     steps: list[Step] = []
     reports: list[tuple[Case, Report]] = []
     for case in cases:
         sighting = sightings.get(case.message.id, NoAnswer("the look-up left it out"))
-        step = judge(case, sighting, frozenset(linked), policy, now, rules)
+        step = judge(case, sighting, frozenset(linked), policy, asked, rules)
         steps.append(step)
         if step.decision and isinstance(sighting, Found) and (adopted := step.decision.values.get("provider_id")):
             linked.add(adopted)
@@ -228,7 +237,7 @@ def _apply_found_state(session: Session, case: Case, report: Report, now: dateti
     from workers.reconcile import report_move  # the two modules look at the same reports from two sides
 
     if report.state not in {None, MessageState.SUBMITTED}:
-        apply_moves(session, [report_move(case.id, report)], now)
+        apply_moves(session, [replace(report_move(case.id, report), attempt=case.attempt_id)], now)
 
 
 def _linked(session: Session, account: str, sightings: Mapping[str, Sighting]) -> list[str]:
@@ -243,10 +252,17 @@ def _linked(session: Session, account: str, sightings: Mapping[str, Sighting]) -
     return [found for found in session.execute(query).scalars() if found] if ids else []
 
 
-async def charged_send(runtime: Runtime, account: AccountRuntime, request: Request, kind: str) -> Reply:
+async def charged_send(
+    runtime: Runtime,
+    account: AccountRuntime,
+    request: Request,
+    kind: str,
+    keep: Callable[[Reply], Awaitable[None]] | None = None,
+) -> Reply:
     """One request that is no submit: counted against the account's limits and kept as an Attempt.
 
-    Raises NotSent or OutcomeUnknown; NotSent also when no permit is to be had in good time.
+    `keep` gets the answer before anything else is done with it. Raises NotSent or OutcomeUnknown; NotSent also when no
+    permit is to be had in good time.
     """
     attempt_id, passed = await _permit_for(runtime, account, kind)
     started = time.monotonic()
@@ -258,6 +274,8 @@ async def charged_send(runtime: Runtime, account: AccountRuntime, request: Reque
             _ended(attempt_id, started, getattr(error, "partial", None), "failed", error.reason)
         )
         raise
+    if keep is not None:
+        await keep(reply)
     signal, allowance = account.provider.read_signal(reply)
     await account.poll_gate.learn(signal, allowance, passed)
     await runtime.recorder.record(_ended(attempt_id, started, reply.status, "answered", None))
@@ -290,8 +308,9 @@ def _begin(session: Session, attempt_id: UUID, account: str, kind: str, now: dat
 # --- replaying -------------------------------------------------------------------------------------------------------
 
 
-async def _replay(runtime: Runtime, account: AccountRuntime, case: Case) -> None:
-    """The byte-identical request again under its idempotency key: safe whether or not the first one arrived."""
+async def _replay(runtime: Runtime, account: AccountRuntime, case: Case, not_after: float) -> None:
+    """The byte-identical request again under its idempotency key: safe whether or not the first one arrived, as long as
+    the provider remembers the key. Nothing leaves after `not_after` (monotonic), when the claim ends."""
     passed = await account.gate.one(Cost(1, 1, case.message.segments), HORIZON)
     if isinstance(passed, Wait):
         await runtime.write(_apply, [_look_soon(case, passed.seconds, runtime.now())], runtime.now())
@@ -307,7 +326,7 @@ async def _replay(runtime: Runtime, account: AccountRuntime, case: Case) -> None
         await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
         await runtime.write(_apply, [_look_soon(case, 1.0, runtime.now())], runtime.now())
         return
-    outcome, status, request_id = await _replayed(account, case, request, passed)
+    outcome, status, request_id = await _replayed(account, case, replace(request, not_after=not_after), passed)
     await _record_replay(runtime, account, case, attempt_id, outcome, (started, status, request_id))
 
 
@@ -338,9 +357,9 @@ async def _record_replay(
     moves: list[Move] = []
     if not _inconclusive(outcome):
         decision = decide(outcome, case.position, now, account.rules)
-        moves = [Move(case.id, decision.state, f"replay: {decision.note}", decision.values)]
+        moves = [Move(case.id, decision.state, f"replay: {decision.note}", decision.values, case.attempt_id)]
     else:
-        step = _wait_on(case, account.provider.look_up_policy, now)
+        step = _wait_on(case, account.policy, now)
         await runtime.write(_apply, [step], now)
     elapsed = round((time.monotonic() - started) * 1000)
     word = type(outcome).__name__.lower()
@@ -365,7 +384,7 @@ def _look_soon(case: Case, seconds: float, now: datetime) -> Step:
 # --- database steps --------------------------------------------------------------------------------------------------
 
 
-def claim(session: Session, account: str, now: datetime, limit: int) -> list[Case]:
+def claim(session: Session, account: str, now: datetime, seconds: float, limit: int) -> list[Case]:
     """Unknown messages whose next look is due; pushed ahead, so that nobody else takes them meanwhile."""
     due = (Message.account == account, Message.state == MessageState.UNKNOWN, Message.not_before <= now)
     rows = session.execute(
@@ -373,7 +392,7 @@ def claim(session: Session, account: str, now: datetime, limit: int) -> list[Cas
     ).scalars().all()  # fmt: skip
     if not rows:
         return []
-    later = now + timedelta(seconds=CLAIM_SECONDS)
+    later = now + timedelta(seconds=seconds)
     session.execute(update(Message).where(Message.id.in_([row.id for row in rows])).values(not_before=later))
     return [_case(session, row, now) for row in rows]
 
@@ -413,29 +432,24 @@ def _begin_replay(session: Session, attempt_id: UUID, account: str, case: Case, 
 
 
 def _apply(session: Session, steps: Sequence[Step], now: datetime) -> None:
+    """Fenced by the attempt: what was learnt of one says nothing about the next, should the message have left again
+    while its looker slept."""
     for step in steps:
         if step.look_at is not None:
             session.execute(
                 update(Message)
-                .where(Message.id == step.case.id, Message.state == MessageState.UNKNOWN)
+                .where(
+                    Message.id == step.case.id,
+                    Message.state == MessageState.UNKNOWN,
+                    Message.attempt_id == step.case.attempt_id,
+                )
                 .values(not_before=step.look_at, looks=step.looks)
             )
     moves = [
         Move(step.case.id, step.decision.state, step.decision.note, step.decision.values,
-             only_from=frozenset({MessageState.UNKNOWN}))
+             attempt=step.case.attempt_id, only_from=frozenset({MessageState.UNKNOWN}))
         for step in steps
         if step.decision
     ]  # fmt: skip
     moved = apply_moves(session, moves, now)
     reopen_batches(session, [item.message_id for item in moved if item.new is MessageState.QUEUED], now)
-
-
-def reopen_batches(session: Session, message_ids: Sequence[UUID], now: datetime) -> None:
-    """Messages that are queued again need their batch back in the plan."""
-    if message_ids:
-        batches = select(Message.batch_id).where(Message.id.in_(message_ids))
-        session.execute(
-            update(Batch)
-            .where(Batch.id.in_(batches), Batch.state == BatchState.DONE)
-            .values(state=BatchState.PLANNED, not_before=now)
-        )

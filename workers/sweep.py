@@ -5,12 +5,13 @@ What a dead worker held becomes `unknown`, never `queued`: it may have left.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, delete, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from models import leases
@@ -22,7 +23,8 @@ from models.tables import Batch, Campaign, CampaignCount, Lane, Message
 log = structlog.get_logger("drumline.sweep")
 
 AT_ONCE = 1000  # messages per transaction
-JOB_LOST_SECONDS = 30.0  # a job that nobody took in this time is put on Redis again
+REPORT_WAIT = 259_200.0  # seconds, for an account that is not configured any more
+FIRST_LOOK = 10.0  # seconds, for an account that is not configured any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Swept:
     orphans: int = 0
     expired: int = 0
     no_report: int = 0
+    stranded: int = 0
+    dated: int = 0
     cancelled: int = 0
     completed: int = 0
 
@@ -40,12 +44,15 @@ class Swept:
         return any(getattr(self, name) for name in self.__slots__)
 
 
-def end_leases(session: Session, now: datetime, first_look: float) -> tuple[int, int]:
-    """Batches whose worker let the lease run out: what it had in its hands is unknown, the rest is due again."""
+def end_leases(session: Session, now: datetime, first_looks: Mapping[str, float]) -> tuple[int, int]:
+    """Batches whose worker let the lease run out: what it had in its hands is unknown, the rest is due again.
+
+    `first_looks`: seconds by account until the first look, for a request may still be on its way to the provider.
+    """
     batches = leases.ended(session, now)
     turned = 0
     for batch in batches:
-        turned += _turn_unknown(session, Message.batch_id == batch.id, now, first_look)
+        turned += _turn_unknown(session, Message.batch_id == batch.id, now, first_looks)
         due = leases.next_due(session, batch.id)
         batch.state = BatchState.DONE if due is None else BatchState.PLANNED
         batch.not_before = max(due, now) if due else now
@@ -55,30 +62,38 @@ def end_leases(session: Session, now: datetime, first_look: float) -> tuple[int,
     return len(batches), turned
 
 
-def _turn_unknown(session: Session, which: ColumnElement[bool], now: datetime, first_look: float) -> int:
-    query = select(Message.id).where(which, Message.state == MessageState.SUBMITTING)
-    look = now + timedelta(seconds=first_look)
+def _turn_unknown(session: Session, which: ColumnElement[bool], now: datetime, first_looks: Mapping[str, float]) -> int:
+    query = select(Message.id, Message.account, Message.attempt_id).where(
+        which, Message.state == MessageState.SUBMITTING
+    )
     moves = [
-        Move(message_id, MessageState.UNKNOWN, "the worker died", {"not_before": look, "looks": 0})
-        for message_id in session.execute(query).scalars()
+        Move(
+            message_id,
+            MessageState.UNKNOWN,
+            "the worker died",
+            {"not_before": now + timedelta(seconds=first_looks.get(account, FIRST_LOOK)), "looks": 0},
+            attempt,
+            frozenset({MessageState.SUBMITTING}),
+        )
+        for message_id, account, attempt in session.execute(query)
     ]
     return len(apply_moves(session, moves, now))
 
 
-def free_orphans(session: Session, now: datetime, lease_seconds: float, first_look: float) -> int:
+def free_orphans(session: Session, now: datetime, lease_seconds: float, first_looks: Mapping[str, float]) -> int:
     """Messages `submitting` in a batch that nobody holds. Should not happen; must not stay."""
     held = select(Batch.id).where(Batch.state == BatchState.LEASED)
     old = now - timedelta(seconds=lease_seconds * 2)
-    return _turn_unknown(session, Message.batch_id.not_in(held) & (Message.attempted_at < old), now, first_look)
+    return _turn_unknown(session, Message.batch_id.not_in(held) & (Message.attempted_at < old), now, first_looks)
 
 
-def requeue_lost_jobs(session: Session, now: datetime) -> int:
+def requeue_lost_jobs(session: Session, now: datetime, seconds: float) -> int:
     """Jobs that were put on Redis and taken by nobody: Redis was wiped, or the workers are away."""
     lost = session.execute(
         update(Batch)
         .where(
             Batch.state == BatchState.DISPATCHED,
-            Batch.dispatched_at < now - timedelta(seconds=JOB_LOST_SECONDS),
+            Batch.dispatched_at < now - timedelta(seconds=seconds),
         )
         .values(state=BatchState.PLANNED)
         .returning(Batch.id)
@@ -102,6 +117,28 @@ def expire_queued(session: Session, now: datetime) -> int:
         Move(found, MessageState.EXPIRED, "too late to leave", values) for found in session.execute(query).scalars()
     ]
     return len(apply_moves(session, moves, now))
+
+
+def date_open(session: Session, now: datetime, waits: Mapping[str, float]) -> int:
+    """A message that only a report proved accepted lacks what the answer to its submit would have set: when it left,
+    which the polls go by, and until when to wait for its end. `waits`: seconds by account."""
+    query = (
+        select(Message.id, Message.account)
+        .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline.is_(None))
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    found = session.execute(query).tuples().all()
+    for message_id, account in found:
+        session.execute(
+            update(Message)
+            .where(Message.id == message_id)
+            .values(
+                submitted_at=func.coalesce(Message.submitted_at, Message.attempted_at, now),
+                deadline=now + timedelta(seconds=waits.get(account, REPORT_WAIT)),
+            )
+        )
+    return len(found)
 
 
 def close_unreported(session: Session, now: datetime, notes: dict[str, str | None]) -> int:
