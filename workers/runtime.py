@@ -326,7 +326,7 @@ def look_up_policy(account: Account, provider: Provider) -> LookUpPolicy:
     if changed.proves_absence and changed.after[-1] < account.timeout * 2:
         raise AccountsError(
             f"accounts.{account.name}.look_up.after: the last look after {changed.after[-1]:g} s, expected at least "
-            f"twice the timeout ({account.timeout * 2:g} s): absence would be taken for proven while a request is on its "
+            f"twice the timeout ({account.timeout * 2:g} s): absence would be taken for proven with a request on its "
             "way"
         )
     return changed
