@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
-
 from config import names
-from models.tables import Campaign, Message
 from tests.producer.api.desk import Desk, campaign, people
 
 
