@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import orjson
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -35,7 +36,7 @@ def print_bytes(text: bytes) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         numeric = all(isinstance(row[number], int | float | Decimal) or row[number] in {"", "-"} for row in rows)
         justify: Literal["left", "right"] = "right" if rows and numeric else "left"

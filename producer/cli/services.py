@@ -16,7 +16,6 @@ from config import names
 from config.accounts import AccountsError, load_accounts
 from config.settings import ROOT, Settings, settings
 from producer.cli.output import err, say
-from producer.demo.run import run_demo
 from producer.services.stack import THREADS, Stack, StartError, beat_command, groups, worker_command
 
 Everything = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -33,6 +32,8 @@ def up(
 ) -> None:
     """Start everything on this machine and stay: Redis (if none is configured), API, workers, beat, Flower."""
     if simulate:
+        from producer.demo.run import run_demo  # other commands shall not pay for importing it
+
         _run(lambda: run_demo(settings(), err, stay=True), interrupted=0)
     else:
         _run(lambda: _up(settings()), interrupted=0)
@@ -40,6 +41,8 @@ def up(
 
 def demo() -> None:
     """Send the example campaign through four simulated providers, and compare every message with their ledger."""
+    from producer.demo.run import run_demo  # other commands shall not pay for importing it
+
     _run(lambda: run_demo(settings(), err, stay=False))
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from rich import box
 from rich.table import Table
 from sqlalchemy import func, select
 
@@ -27,7 +28,10 @@ def account_table(
 ) -> Table:
     """Per account: what became of its messages, the 429s, and how much of the allowance was used."""
     table = Table(
-        title="What became of every message (used: share of the allowance while submitting)", title_justify="left"
+        title="What became of every message (used: share of the allowance while submitting)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     for column in ("account", "submitted", *map(str, STATES), "429s", "used"):
         table.add_column(column, justify="left" if column == "account" else "right")
@@ -90,7 +94,7 @@ def _share(limit: Limit, used: Any, span: timedelta) -> float:
 
 
 def reject_table(database: Database, campaign_id: UUID) -> Table:
-    table = Table(title="Rows that did not become messages", title_justify="left")
+    table = Table(title="Rows that did not become messages", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("row", "column", "value", "reason"):
         table.add_column(column, justify="right" if column == "row" else "left", overflow="fold")
     query = select(Reject).where(Reject.campaign_id == campaign_id).order_by(Reject.row_no)
