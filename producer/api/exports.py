@@ -49,7 +49,7 @@ class CsvResponse(StreamingResponse):
 
 @router.get(
     "/campaigns/{campaign_id}/rejects.csv",
-    response_class=CsvResponse,
+    response_class=StreamingResponse,
     responses={**_CSV, **responses(404)},
     summary="Rejected rows",
 )
@@ -62,7 +62,7 @@ def rejects(campaign_id: UUID, here: Here, caller: Reader) -> CsvResponse:
 
 @router.get(
     "/campaigns/{campaign_id}/messages.csv",
-    response_class=CsvResponse,
+    response_class=StreamingResponse,
     responses={**_CSV, **responses(404)},
     summary="Messages as CSV",
 )
