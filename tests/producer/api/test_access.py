@@ -170,8 +170,7 @@ async def test_no_answer_may_be_read_by_another_page(desk: Desk) -> None:
 async def test_an_address_is_not_taken_from_what_the_client_says(desk: Desk) -> None:
     spoofed = client(desk.app, None)
     answers = [
-        (await spoofed.get("/v1/campaigns", headers={"X-Forwarded-For": f"192.0.2.{n}"})).status_code
-        for n in range(11)
+        (await spoofed.get("/v1/campaigns", headers={"X-Forwarded-For": f"192.0.2.{n}"})).status_code for n in range(11)
     ]
     await spoofed.aclose()
     assert answers[-1] == 429

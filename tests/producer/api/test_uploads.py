@@ -30,7 +30,9 @@ async def upload(desk: Desk, campaign_id: str, body: object, kind: str = "text/c
 
 def nothing_left(desk: Desk) -> bool:
     with desk.database.read() as session:
-        rows = [session.execute(select(func.count()).select_from(table)).scalar_one() for table in (Message, Batch, Reject)]
+        rows = [
+            session.execute(select(func.count()).select_from(table)).scalar_one() for table in (Message, Batch, Reject)
+        ]
     return rows == [0, 0, 0] and desk.left_over() == []
 
 
