@@ -17,7 +17,8 @@ from config.accounts import Account, load_accounts
 from config.logging import configure_logging
 from config.settings import Settings, settings
 from models.database import Database
-from producer.api import campaigns, health, uploads, webhooks
+from producer.api import accounts as account_routes
+from producer.api import campaigns, exports, health, messages, preview, suppressions, uploads, webhooks
 from producer.api.bell import Bell
 from producer.api.context import Context
 from producer.api.inbox import Inbox
@@ -42,6 +43,8 @@ TAGS = [
     {"name": "webhooks", "description": "Where providers push delivery reports; they prove themselves their own way."},
     {"name": "health", "description": "For load balancers and orchestrators."},
 ]
+
+_ROUTES = (preview, campaigns, uploads, messages, exports, suppressions, account_routes, webhooks, health)
 
 
 def create_app(
@@ -83,7 +86,7 @@ def create_app(
         separate_input_output_schemas=False,
     )
     app.state.context = context
-    for module in (campaigns, uploads, webhooks, health):
+    for module in _ROUTES:
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
     install(app)
