@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,7 +18,7 @@ from config.logging import configure_logging
 from config.settings import Settings, settings
 from models.database import Database
 from producer.api import accounts as account_routes
-from producer.api import campaigns, exports, health, messages, preview, suppressions, uploads, webhooks
+from producer.api import campaigns, exports, health, messages, metrics, preview, suppressions, uploads, webhooks
 from producer.api.bell import Bell
 from producer.api.context import Context
 from producer.api.inbox import Inbox
@@ -44,7 +44,7 @@ TAGS = [
     {"name": "health", "description": "For load balancers and orchestrators."},
 ]
 
-_ROUTES = (preview, campaigns, uploads, messages, exports, suppressions, account_routes, webhooks, health)
+_ROUTES = (preview, campaigns, uploads, messages, exports, suppressions, account_routes, webhooks, health, metrics)
 
 
 def create_app(
@@ -55,7 +55,7 @@ def create_app(
     *,
     send_task: Callable[..., object],
     options: ApiOptions | None = None,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    now: Callable[[], datetime] | None = None,
     clock: Callable[[], float] = time.monotonic,
     ping_redis: Callable[[], None] | None = None,
 ) -> FastAPI:
@@ -67,7 +67,7 @@ def create_app(
         database=database,
         accounts=accounts,
         providers=providers,
-        now=now,
+        now=now or database.now,
         ping_redis=ping_redis or (lambda: _ping(configured.redis_url)),
         bell=Bell(send_task),
         inbox=Inbox(database),
