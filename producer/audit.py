@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -154,7 +155,7 @@ def message_differences(message: Message) -> Iterator[str]:
         return
     if not trail or trail[-1].state is not message.state:
         yield f"{name}: is {message.state}, its trail ends with {trail[-1].state if trail else 'nothing'}"
-    for before, after in zip(trail, trail[1:], strict=False):
+    for before, after in pairwise(trail):
         if not may(before.state, after.state):
             yield f"{name}: went from {before.state} to {after.state}, which is no declared transition"
     if (message.final_at is not None) is not (message.state in FINAL):

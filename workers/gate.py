@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ __all__ = ["Cost", "Gate", "Gates", "Pass", "Wait", "make_gates"]
 
 log = structlog.get_logger("drumline.gate")
 
+NEAR = 0.2  # seconds
+LEAVE_WITHIN = 2.5  # seconds from the intent: what a limiter that lost its memory allows for (see rate_limit)
 REDIS_LOST_WAIT = 1.0  # seconds until asking again: nothing leaves without Redis
 FIRST_BLOCK = 5.0  # seconds, for a 429 that names no time; doubles with each one in a row
 LONGEST_BLOCK = 300.0
@@ -51,6 +54,10 @@ class Pass:
     permit: Permit
     token: str
     _limiter: RateLimiter
+
+    async def come_near(self) -> None:
+        """Sleep until shortly before the slot: for whoever writes an intent that shall not be old when it leaves."""
+        await asyncio.sleep(self.permit.not_before - time.monotonic() - NEAR)
 
     async def wait(self) -> bool:
         """Sleep until the slot. False: the moment was missed, or the account was blocked meanwhile; take a new one."""
@@ -97,6 +104,19 @@ class Gate:
     async def one(self, cost: Cost, horizon: float) -> Pass | Wait:
         answer = await self.ask([cost], horizon)
         return answer if isinstance(answer, Wait) else answer[0]
+
+    async def clear(self, passed: Pass, cost: Cost, leave_by: float) -> Pass | None:
+        """The pass once its moment has come, or another one where that was missed because the intent took long to
+        commit: with a slow database nothing would ever leave otherwise. None: nothing may leave by `leave_by`
+        (monotonic), and no pass is held any more."""
+        while not await passed.wait():
+            await self.unused(passed)
+            left = leave_by - time.monotonic()
+            answer = await self.one(cost, left) if left > 0 else Wait(0.0, "too late")
+            if isinstance(answer, Wait):
+                return None
+            passed = answer
+        return passed
 
     async def unused(self, passed: Pass) -> None:
         """The pass was not used after all."""

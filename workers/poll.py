@@ -6,7 +6,9 @@ commit of its page loses that page. See docs/reliability.md for how small that w
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -28,6 +30,7 @@ log = structlog.get_logger("drumline.poll")
 
 MOST_PAGES = 2000  # in one run: the next run goes on
 MOST_GROUPS = 200
+LISTS_AT_ONCE = 5
 
 # How much slower to poll as what is open gets older: (age in seconds, factor).
 CADENCE: Sequence[tuple[float, float]] = ((600.0, 1.0), (3600.0, 4.0), (6 * 3600.0, 20.0), (float("inf"), 60.0))
@@ -64,9 +67,22 @@ async def _poll(runtime: Runtime, account: AccountRuntime, lock: Lock) -> int:
     if work is None:
         return 0
     work = OpenWork(work.oldest, _due_groups(account, work), work.now)
+    firsts = deque(account.provider.first_pages(work))
+    drains = (_drain(runtime, account, firsts, lock) for _ in range(min(LISTS_AT_ONCE, len(firsts))))
+    # None is cancelled for another's failure: it may hold a page that is given out only once.
+    ended = await asyncio.gather(*drains, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, BaseException):
+            raise error
+    return sum(stored for stored in ended if isinstance(stored, int))
+
+
+async def _drain(runtime: Runtime, account: AccountRuntime, firsts: deque[Page], lock: Lock) -> int:
+    """One list after the other, each to its end; the number of pages stored. Several at once share the lists: what
+    takes a second to answer would otherwise be asked for once a second, however much the allowance gives."""
     stored = 0
-    for first in account.provider.first_pages(work):
-        page: Page | None = first
+    while firsts:
+        page: Page | None = firsts.popleft()
         while page is not None and not runtime.stopping and stored < MOST_PAGES:
             reply = await _pull(runtime, account, page)
             if reply is None:

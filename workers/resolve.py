@@ -41,7 +41,7 @@ from providers.base import (
 )
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide
-from workers.gate import Cost, Pass, Wait
+from workers.gate import LEAVE_WITHIN, Cost, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
@@ -49,7 +49,6 @@ from workers.runtime import AccountRuntime, Runtime
 log = structlog.get_logger("drumline.resolve")
 
 AT_ONCE = 50  # unknown messages taken in one run
-PERMIT_TRIES = 5
 HORIZON = 10.0  # seconds: a look-up waits longer for its permit than a submit, so that it never starves
 
 
@@ -283,18 +282,25 @@ async def charged_send(
 
 
 async def _permit_for(runtime: Runtime, account: AccountRuntime, kind: str) -> tuple[UUID, Pass]:
-    """A begun attempt whose moment has come. A moment may be missed while the attempt is written: then another one."""
-    for _ in range(PERMIT_TRIES):
-        passed = await account.poll_gate.one(Cost(1, 0, 0), HORIZON)
-        if isinstance(passed, Wait):
-            raise NotSent("no_permit", f"{passed.reason}: {passed.seconds:.0f} s")
-        attempt_id = new_id()
+    """A begun attempt whose moment has come."""
+    cost = Cost(1, 0, 0)
+    passed = await account.poll_gate.one(cost, HORIZON)
+    if isinstance(passed, Wait):
+        raise NotSent("no_permit", f"{passed.reason}: {passed.seconds:.0f} s")
+    attempt_id = new_id()
+    cleared = None
+    try:
+        await passed.come_near()
+        leave_by = time.monotonic() + LEAVE_WITHIN
         await runtime.write(_begin, attempt_id, account.name, kind, runtime.now())
-        if await passed.wait():
-            return attempt_id, passed
+        cleared = await account.poll_gate.clear(passed, cost, leave_by)
+    except runtime.database_errors:
         await account.poll_gate.unused(passed)
-        await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
-    raise NotSent("permit_missed", f"{PERMIT_TRIES} times in a row")
+        raise
+    if cleared is not None:
+        return attempt_id, cleared
+    await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
+    raise NotSent("permit_missed", "the moment of the permit passed")
 
 
 def _ended(attempt_id: UUID, started: float, status: int | None, outcome: str, reason: str | None) -> Answered:
@@ -319,14 +325,17 @@ async def _replay(runtime: Runtime, account: AccountRuntime, case: Case, not_aft
     if case.body is not None:
         request = replace(request, body=case.body)
     attempt_id = new_id()
+    await passed.come_near()
+    leave_by = time.monotonic() + LEAVE_WITHIN
     await runtime.write(_begin_replay, attempt_id, account.name, case, request.body, runtime.now())
+    cleared = await account.gate.clear(passed, Cost(1, 1, case.message.segments), leave_by)
     started = time.monotonic()
-    if not await passed.wait():
-        await account.gate.unused(passed)
+    if cleared is None:
         await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
         await runtime.write(_apply, [_look_soon(case, 1.0, runtime.now())], runtime.now())
         return
-    outcome, status, request_id = await _replayed(account, case, replace(request, not_after=not_after), passed)
+    not_after = min(not_after, leave_by)
+    outcome, status, request_id = await _replayed(account, case, replace(request, not_after=not_after), cleared)
     await _record_replay(runtime, account, case, attempt_id, outcome, (started, status, request_id))
 
 

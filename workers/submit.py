@@ -32,7 +32,7 @@ from providers.mark import watched
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.chunks import cut
 from workers.decide import Position, decide
-from workers.gate import Cost, Pass, Wait
+from workers.gate import LEAVE_WITHIN, Cost, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
@@ -44,7 +44,6 @@ WAVE = 64  # requests whose intents share a transaction
 HORIZON = 0.5  # seconds: intents are not written for permits further ahead, so that a pause takes hold at once
 PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees the thread
 SEND_MARGIN = 2.0  # seconds before the lease's end in which nothing leaves any more
-LEAVE_WITHIN = 8.0  # seconds from the intent: later it does not leave, so that no look-up can be earlier than the send
 
 
 class Ended(StrEnum):
@@ -221,9 +220,11 @@ class BatchWork:
 
     async def _deliver(self, chunk: Chunk, permit: Pass, leave_by: float) -> None:
         """One request: wait for its slot, send, learn from the answer, record."""
-        if not await permit.wait() or not self._may_send():
-            await self._record_unsent(chunk, permit)
+        cleared = await self.account.gate.clear(permit, chunk.cost, leave_by)
+        if cleared is None or not self._may_send():
+            await self._record_unsent(chunk, cleared)
             return
+        permit = cleared
         started = time.monotonic()
         answer = await self._exchange(chunk.request, min(leave_by, self._safe_until))
         elapsed = time.monotonic() - started
@@ -257,8 +258,9 @@ class BatchWork:
         shutdown also stop what is still on the ground."""
         return time.monotonic() < self._safe_until and self._stopped() is None
 
-    async def _record_unsent(self, chunk: Chunk, permit: Pass) -> None:
-        await self.account.gate.unused(permit)
+    async def _record_unsent(self, chunk: Chunk, permit: Pass | None) -> None:
+        if permit is not None:
+            await self.account.gate.unused(permit)
         moves = [
             Move(UUID(message.id), MessageState.QUEUED, "permit not used", {"not_before": None}, chunk.attempt_id)
             for message in chunk.messages

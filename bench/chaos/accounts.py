@@ -9,7 +9,7 @@ ROUTE = {"qikli": 3, "quicksms": 3, "qikberry": 3, "cliqtel": 3}
 SENDER = "Drumline"
 NUMBER = "+12025550123"
 REPORT_WAIT = 16.0  # seconds
-GIVE_UP = 15.0  # seconds
+GIVE_UP = 11.0  # seconds
 
 _TEMPLATE = """\
 [accounts.qikli]
@@ -91,11 +91,12 @@ def accounts_file(base_urls: Mapping[str, str], rate: int) -> str:
     )
 
 
-def sandbox_settings(rate: int) -> dict[str, dict[str, Any]]:
-    """The simulator as strict as the accounts are told: whoever is too fast is refused and counted."""
+def sandbox_settings(rate: int, latency: tuple[float, float]) -> dict[str, dict[str, Any]]:
+    """The simulator as strict as the accounts are told: whoever is too fast is refused and counted. `latency`: seconds
+    from the acceptance to the answer, in which a worker's death leaves an outcome that nobody has read."""
     common: dict[str, Any] = {
         "dlr_delay": [0.2, 2.0],
-        "latency": [0.005, 0.1],
+        "latency": list(latency),
         "mix": {"delivered": 0.9, "undelivered": 0.05, "expired": 0.03, "rejected": 0.02},
         "retry_scale": 0.02,
     }

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 PROVIDERS = ("qikli", "quicksms", "cliqtel", "qikberry")
-TROUBLE_SECONDS = 11.0  # faults and blows fall into this time; then everything may mend itself
+TROUBLE_SECONDS = 9.0  # faults and blows fall into this time; then everything may mend itself
 SUBMITTERS = ("submit-1", "submit-2")
 PROCESSES = (*SUBMITTERS, "control", "beat", "api")
 
@@ -57,11 +57,15 @@ class Plan:
     seed: int
     database: Database
     recipients: int
+    rate: int  # messages a second of each account
+    latency: tuple[float, float]  # seconds from a provider's acceptance to its answer
     same_text: bool
     two_beats: bool
     faults: Mapping[str, Sequence[Mapping[str, Any]]] = field(repr=False)
     blows: Sequence[Blow] = field(repr=False)
 
+
+_LATENCIES = ((0.005, 0.05), (0.05, 0.5), (0.3, 1.2), (0.3, 1.2))
 
 Draw = Callable[[Random], Blow]
 
@@ -69,11 +73,13 @@ Draw = Callable[[Random], Blow]
 def draw(seed: int, database: Database, *, gentle: bool = False) -> Plan:
     """`gentle`: a shorter run with fewer recipients and blows."""
     random = Random(f"{seed}/{database}")
-    least, most = (100, 140) if gentle else (200, 400)
+    least, most = (100, 140) if gentle else (200, 320)
     return Plan(
         seed=seed,
         database=database,
         recipients=random.randint(least, most),
+        rate=random.choice((8, 10, 12)),
+        latency=random.choice(_LATENCIES),
         same_text=random.random() < 0.2,
         two_beats=random.random() < 0.4,
         faults={provider: _faults(random, provider) for provider in PROVIDERS},

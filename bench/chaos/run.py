@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
+from redis import Redis
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,7 +24,7 @@ from bench.chaos.accounts import ENVIRONMENT, ROUTE, SENDER, SETTINGS, accounts_
 from bench.chaos.blows import Strikes
 from bench.chaos.databases import PostgresServer
 from bench.chaos.fleet import Fleet, wait_for, wait_for_redis
-from bench.chaos.plan import SUBMITTERS, TROUBLE_SECONDS, Database, Plan
+from bench.chaos.plan import SUBMITTERS, TROUBLE_SECONDS, Plan
 from bench.chaos.sandbox import Control, entry_of
 from bench.chaos.verdict import Acceptance, Fate, Verdict, judge
 from config import names
@@ -39,7 +40,6 @@ from producer.importer import Importer
 from producer.services.redis_server import redis_server
 from producer.services.stack import beat_command, free_port, worker_command
 from providers.accounts import open_provider
-from redis import Redis
 
 PATIENCE = 100.0  # seconds after the trouble until every message has to be final
 SETTLE = 12.0  # seconds after completion until nothing is left on Redis and every batch is closed
@@ -100,7 +100,7 @@ def run(plan: Plan, folder: Path, postgres: PostgresServer | None, tell: Callabl
 @contextlib.contextmanager
 def _world(plan: Plan, folder: Path, postgres: PostgresServer | None) -> Iterator[World]:
     folder.mkdir(parents=True, exist_ok=True)
-    rate = Random(plan.seed).choice((6, 8, 10))
+    rate = plan.rate
     url = postgres.new_database() if postgres else f"sqlite:///{folder / 'drumline.db'}"
     with Fleet(folder) as fleet:
         server = redis_server(folder / "redis")
@@ -110,7 +110,7 @@ def _world(plan: Plan, folder: Path, postgres: PostgresServer | None) -> Iterato
         announced = json.loads(wait_for(ready))
         (folder / "accounts.toml").write_text(accounts_file(announced["base_urls"], rate), "utf-8")
         control = Control(str(announced["control"]))
-        control.configure(sandbox_settings(rate))
+        control.configure(sandbox_settings(rate, plan.latency))
         port = free_port("127.0.0.1", 0)
         fleet.environment |= _environment(folder, url, server.url, port)
         accounts = load_accounts(folder / "accounts.toml", {**os.environ, **fleet.environment})
