@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -16,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bench.chaos.accounts import SETTINGS
 from bench.chaos.databases import hold_write_lock
 from bench.chaos.fleet import Program, forget
+from bench.chaos.jobs import sender
 from bench.chaos.plan import PROCESSES, Blow, Kind
 from config import names
 from models.states import BatchState
@@ -135,7 +137,12 @@ class Strikes:
         programs = [self.world.fleet[name] for name in PROCESSES]
         for program in programs:
             program.limit_files(4096)
-        self.later(blow.seconds, lambda: [program.limit_files(None) for program in programs] and None)
+
+        def room_again() -> None:
+            for program in programs:
+                program.limit_files(None)
+
+        self.later(blow.seconds, room_again)
 
     def _file(self) -> Path:
         return Path(make_url(self.world.database_url).database or "")
@@ -144,8 +151,6 @@ class Strikes:
 
     def same_job_twice(self, _: Blow) -> None:
         """As if the broker delivered every job of every open batch twice more."""
-        from bench.chaos.jobs import sender  # made late: Celery's app reads the settings of this run
-
         with self.world.database.read() as session:
             query = select(Batch.id, Batch.account).where(Batch.state != BatchState.DONE)
             batches = session.execute(query).tuples().all()
@@ -158,7 +163,9 @@ class Strikes:
             self.later(blow.seconds, self._resume)
 
     @property
-    def _campaign(self):  # type: ignore[no-untyped-def]  # a UUID once imported
+    def _campaign(self) -> UUID:
+        if self.world.campaign_id is None:
+            raise RuntimeError("nothing was imported")
         return self.world.campaign_id
 
     def _resume(self) -> None:

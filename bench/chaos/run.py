@@ -23,7 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from bench.chaos.accounts import ENVIRONMENT, ROUTE, SENDER, SETTINGS, accounts_file, sandbox_settings
 from bench.chaos.blows import Strikes
 from bench.chaos.databases import PostgresServer
-from bench.chaos.fleet import Fleet, wait_for, wait_for_redis
+from bench.chaos.fleet import START_SECONDS, Fleet, NotUpError, wait_for, wait_for_redis
+from bench.chaos.jobs import answering
 from bench.chaos.plan import SUBMITTERS, TROUBLE_SECONDS, Plan
 from bench.chaos.sandbox import Control, entry_of
 from bench.chaos.verdict import Acceptance, Fate, Verdict, judge
@@ -119,6 +120,7 @@ def _world(plan: Plan, folder: Path, postgres: PostgresServer | None) -> Iterato
             database.migrate()
             wait_for_redis(server.url)
             _start_ours(fleet, plan, port, accounts)
+            _wait_until_up(fleet)
             yield World(plan, folder, fleet, url, server.url, folder / "redis", postgres, accounts, control, database)
         finally:
             database.close()
@@ -149,6 +151,14 @@ def _start_ours(fleet: Fleet, plan: Plan, port: int, accounts: dict[str, Account
     fleet.start("beat", beat_command())
     if plan.two_beats:
         fleet.start("beat-2", beat_command())
+
+
+def _wait_until_up(fleet: Fleet) -> None:
+    """A blow before anybody works would prove nothing."""
+    deadline = time.monotonic() + START_SECONDS
+    while answering(fleet.environment) < len(SUBMITTERS) + 1:
+        if time.monotonic() > deadline:
+            raise NotUpError("not every worker answers")
 
 
 # --- the campaign ----------------------------------------------------------------------------------------------------
@@ -290,7 +300,7 @@ def _left_over(world: World) -> list[str]:
 def _queued_jobs(world: World) -> list[str]:
     queues = [names.submit_queue(account) for account in world.accounts]
     with Redis.from_url(world.redis_url, socket_timeout=5) as client:
-        lengths = {queue: int(client.llen(f"drumline:{queue}")) for queue in queues}  # type: ignore[arg-type]  # the synchronous client
+        lengths = {queue: int(client.llen(f"drumline:{queue}")) for queue in queues}
     return [f"{n} jobs are left in the queue {queue}" for queue, n in lengths.items() if n]
 
 
