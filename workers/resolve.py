@@ -69,6 +69,7 @@ class Case:
     attempted_at: datetime
     body: bytes | None
     on_unknown: OnUnknown
+    batch_id: UUID | None = None
 
     @property
     def id(self) -> UUID:
@@ -422,6 +423,7 @@ def _case(session: Session, row: Message, now: datetime) -> Case:
         attempted_at=row.attempted_at or now,
         body=body,
         on_unknown=OnUnknown(campaign.on_unknown),
+        batch_id=row.batch_id,
     )
 
 
@@ -431,6 +433,7 @@ def _begin_replay(session: Session, attempt_id: UUID, account: str, case: Case, 
             id=attempt_id,
             account=account,
             kind="replay",
+            batch_id=case.batch_id,
             started_at=now,
             messages=1,
             segments=case.message.segments,

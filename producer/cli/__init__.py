@@ -12,7 +12,7 @@ from config.logging import configure_logging
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
 from producer.campaigns import CampaignError
-from producer.cli import campaigns, keys, operations, services
+from producer.cli import audit, campaigns, keys, operations, services
 from producer.cli.output import complain
 from producer.plan import RouteError
 from producer.readers import FileError
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, operations, services):
+for module in (campaigns, audit, operations, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 

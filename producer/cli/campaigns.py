@@ -126,7 +126,7 @@ def campaigns(
 def status(campaign: Id, as_json: Json = False) -> None:
     """Where a campaign stands: messages by account and state."""
     with open_context() as context:
-        _print_status(context, _find(context, campaign), as_json)
+        _print_status(context, find_campaign(context, campaign), as_json)
 
 
 def rejects(
@@ -136,7 +136,7 @@ def rejects(
 ) -> None:
     """The rows that did not become messages, with row number, column and reason."""
     with open_context() as context, context.database.read() as session:
-        campaign_id = _find(context, campaign)
+        campaign_id = find_campaign(context, campaign)
         if out is not None:
             with out.open("w", encoding="utf-8", newline="") as target:
                 written = write_rejects(session, campaign_id, target)
@@ -151,13 +151,13 @@ def rejects(
 def pause(campaign: Id, reason: Annotated[str, typer.Option()] = "by an operator") -> None:
     """Stop submitting within a second; what left is followed to its end."""
     with open_context() as context, context.database.write() as session:
-        say(f"now {use.pause(session, _find(context, campaign), reason, context.now())}")
+        say(f"now {use.pause(session, find_campaign(context, campaign), reason, context.now())}")
 
 
 def resume(campaign: Id) -> None:
     """Go on where it stopped, or start a draft."""
     with open_context() as context, context.database.write() as session:
-        campaign_id = _find(context, campaign)
+        campaign_id = find_campaign(context, campaign)
         if use.find(session, campaign_id).state is CampaignState.DRAFT:
             say(f"now {use.start(session, campaign_id, context.now())}")
         else:
@@ -167,7 +167,7 @@ def resume(campaign: Id) -> None:
 def cancel(campaign: Id, reason: Annotated[str, typer.Option()] = "by an operator") -> None:
     """Submit nothing more; what left is followed to its end."""
     with open_context() as context, context.database.write() as session:
-        say(f"now {use.cancel(session, _find(context, campaign), reason, context.now())}")
+        say(f"now {use.cancel(session, find_campaign(context, campaign), reason, context.now())}")
 
 
 def suppress(
@@ -215,7 +215,7 @@ def _moment(text: str | None, zone: str) -> datetime | None:
         raise CampaignError("zone", f"zone: unknown time zone {zone!r}, expected one like Europe/Berlin") from None
 
 
-def _find(context: Context, text: str) -> UUID:
+def find_campaign(context: Context, text: str) -> UUID:
     """A campaign by its id or by an unambiguous part of it."""
     with context.database.read() as session:
         ids = [item.campaign.id for item in recent(session, 1000)]
