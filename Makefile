@@ -26,10 +26,16 @@ lock:  ## renew both lock files (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml --group dev -o requirements-dev.lock
 
-.PHONY: help env test lint lock demo up
+.PHONY: help env test lint lock demo up chaos
 
 demo: env  ## send the example campaign through four simulated providers and check every message
 	@$(PY) -m producer demo
 
 up: env  ## the same, staying up
 	@$(PY) -m producer up --sandbox
+
+SEEDS ?= 20
+DB ?= both
+FIRST ?= 1
+chaos: env  ## campaigns under faults and kills, checked message by message (SEEDS=20 FIRST=1 DB=both|sqlite|postgresql, SEED=n for one)
+	$(PY) -m bench.chaos --db $(DB) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))

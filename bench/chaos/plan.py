@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
 from typing import Any
 
 PROVIDERS = ("qikli", "quicksms", "cliqtel", "qikberry")
 TROUBLE_SECONDS = 9.0  # faults and blows fall into this time; then everything may mend itself
+GENTLE_SECONDS = 5.0
 SUBMITTERS = ("submit-1", "submit-2")
 PROCESSES = (*SUBMITTERS, "control", "beat", "api")
 
@@ -52,11 +53,12 @@ class Blow:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run. `faults`: rules of the simulator by provider, withdrawn after `TROUBLE_SECONDS`."""
+    """One run. `faults`: rules of the simulator by provider, withdrawn after `trouble` seconds."""
 
     seed: int
     database: Database
     recipients: int
+    trouble: float
     rate: int  # messages a second of each account
     latency: tuple[float, float]  # seconds from a provider's acceptance to its answer
     same_text: bool
@@ -73,17 +75,19 @@ Draw = Callable[[Random], Blow]
 def draw(seed: int, database: Database, *, gentle: bool = False) -> Plan:
     """`gentle`: a shorter run with fewer recipients and blows."""
     random = Random(f"{seed}/{database}")
-    least, most = (100, 140) if gentle else (200, 320)
+    least, most = (60, 90) if gentle else (200, 320)
+    trouble = GENTLE_SECONDS if gentle else TROUBLE_SECONDS
     return Plan(
         seed=seed,
         database=database,
         recipients=random.randint(least, most),
+        trouble=trouble,
         rate=random.choice((8, 10, 12)),
         latency=random.choice(_LATENCIES),
         same_text=random.random() < 0.2,
         two_beats=random.random() < 0.4,
         faults={provider: _faults(random, provider) for provider in PROVIDERS},
-        blows=_blows(random, database, random.randint(2, 3) if gentle else random.randint(3, 7)),
+        blows=_blows(random, database, random.randint(2, 3) if gentle else random.randint(3, 7), trouble),
     )
 
 
@@ -131,8 +135,9 @@ def _faults(random: Random, provider: str) -> list[dict[str, Any]]:
 
 
 def _blow(kind: Kind, targets: Sequence[str] = ("",), least: float = 0.0, most: float = 0.0) -> Draw:
+    """The time is a share of the trouble until the whole plan is drawn."""
     return lambda random: Blow(
-        at=round(random.uniform(0.5, TROUBLE_SECONDS - 1), 2),
+        at=round(random.random(), 4),
         kind=kind,
         target=random.choice(targets),
         seconds=round(random.uniform(least, most), 2),
@@ -165,7 +170,9 @@ _BY_DATABASE: Mapping[Database, Sequence[tuple[int, Draw]]] = {
 }
 
 
-def _blows(random: Random, database: Database, count: int) -> tuple[Blow, ...]:
+def _blows(random: Random, database: Database, count: int, trouble: float) -> tuple[Blow, ...]:
     choices = (*_ANYWHERE, *_BY_DATABASE[database])
     drawn = random.choices([blow for _, blow in choices], [weight for weight, _ in choices], k=count)
-    return tuple(sorted((make(random) for make in drawn), key=lambda blow: blow.at))
+    made = (make(random) for make in drawn)
+    timed = (replace(blow, at=round(0.5 + blow.at * (trouble - 1.5), 2)) for blow in made)
+    return tuple(sorted(timed, key=lambda blow: blow.at))

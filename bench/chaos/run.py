@@ -25,7 +25,7 @@ from bench.chaos.blows import Strikes
 from bench.chaos.databases import PostgresServer
 from bench.chaos.fleet import START_SECONDS, Fleet, NotUpError, wait_for, wait_for_redis
 from bench.chaos.jobs import answering
-from bench.chaos.plan import SUBMITTERS, TROUBLE_SECONDS, Plan
+from bench.chaos.plan import SUBMITTERS, Plan
 from bench.chaos.sandbox import Control, entry_of
 from bench.chaos.verdict import Acceptance, Fate, Verdict, judge
 from config import names
@@ -200,13 +200,13 @@ def _send(world: World, strikes: Strikes, outcome: Outcome) -> None:
         campaigns.start(session, campaign_id, world.database.now())
     started = time.monotonic()
     order = itertools.count()
-    events: list[tuple[float, int, Callable[[], None]]] = [(TROUBLE_SECONDS, next(order), world.control.calm)]
+    events: list[tuple[float, int, Callable[[], None]]] = [(world.plan.trouble, next(order), world.control.calm)]
     for blow in world.plan.blows:
         heapq.heappush(events, (blow.at, next(order), lambda blow=blow: strikes.strike(blow)))  # type: ignore[misc]  # bound per blow
     strikes.later = lambda seconds, action: heapq.heappush(
         events, (time.monotonic() - started + seconds, next(order), action)
     )
-    deadline = TROUBLE_SECONDS + PATIENCE
+    deadline = world.plan.trouble + PATIENCE
     while True:
         elapsed = time.monotonic() - started
         while events and events[0][0] <= elapsed:
@@ -214,7 +214,7 @@ def _send(world: World, strikes: Strikes, outcome: Outcome) -> None:
         strikes.watch()
         if elapsed > deadline:
             break
-        if not events and elapsed > TROUBLE_SECONDS and _completed(world):
+        if not events and elapsed > world.plan.trouble and _completed(world):
             break
         time.sleep(min(0.1, max(0.0, events[0][0] - elapsed)) if events else 0.3)
     strikes.end()

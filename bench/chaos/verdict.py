@@ -97,10 +97,11 @@ def _judge_accepted(verdict: Verdict, fate: Fate, accepted: Acceptance) -> None:
     if row.state is MessageState.FAILED and fate.code == OUTCOME_UNKNOWN:
         verdict.unproven += 1
         return
+    if row.state is _expected(row.provider, entry.truth):
+        return
     if row.state is MessageState.EXPIRED and fate.code == NO_REPORT and not accepted.handed_over:
         verdict.unreported += 1
-        return
-    if row.state is not _expected(row.provider, entry.truth):
+    else:
         verdict.say(row.id, f"{row.state} ({fate.code}), and the provider's truth is {entry.truth}")
 
 
