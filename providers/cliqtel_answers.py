@@ -44,7 +44,7 @@ _F = FailureClass
 CODES: dict[str, tuple[FailureClass, str]] = {
     "unauthenticated": (_F.ACCOUNT, "the API key is missing or not accepted"),
     "insufficient_scope": (_F.ACCOUNT, "the API key lacks a scope (sms:read, sms:write)"),
-    "not_found": (_F.ACCOUNT, "there is nothing at this address"),
+    "not_found": (_F.ACCOUNT, "there is nothing at this address: base_url must end in /api/v1/sms"),
     "insufficient_balance": (_F.ACCOUNT, "the wallet's balance is too low"),
     "number_not_found": (_F.SENDER, "the sender is not an active SMS number of the account"),
     "validation_error": (_F.CONTENT, "a parameter is missing or invalid"),

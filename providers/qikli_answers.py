@@ -99,6 +99,8 @@ def _claims(chunk: Sequence[Outgoing], entries: Sequence[dict[str, object]]) -> 
         number = digits(message.msisdn)
         if message.id not in claimed and waiting[number] == 1 and len(left.get(number, ())) == 1:
             claimed[message.id] = left[number]
+    if len(chunk) == len(entries) == 1 and not claimed and left.keys() == {""}:
+        claimed[chunk[0].id] = left[""]  # one asked, one answered, and nothing in it speaks of another
     return claimed
 
 

@@ -7,6 +7,7 @@ Source: QuickSMS API Documentation, version 2.0 (March 2026).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -35,7 +36,7 @@ from providers.base import (
 from providers.quicksms_push import Kind, items_of, kind_of, parse, signature_fault
 from providers.quicksms_v1 import V1Send
 from providers.quicksms_v2 import Clock, V2Send, utc_now
-from providers.shared import Options, all_alike, join_url, json_or_none, same_secret, text
+from providers.shared import Options, all_alike, endpoint_base, join_url, json_or_none, same_secret, text
 from providers.wire import BadBody, Reply, Request, Send
 
 _V1_ANSWER = Genuine(body=b"RECEIVED", content_type="text/plain")  # V1 wants this word, within about a second
@@ -69,6 +70,8 @@ class QuickSms:
     shares_poll_budget = False
 
     def __init__(self, settings: AccountSettings, clock: Clock = utc_now) -> None:
+        # the document prints base URL and endpoint as one in its samples
+        settings = replace(settings, base_url=endpoint_base(settings.base_url, "/v1/messages", "/v1", "/rcs/v2/api"))
         options = Options(settings.options)
         self._legacy = options.choice("api", ("v2", "v1"), "v2") == "v1"
         self._window = options.whole("webhook_window", 300, 0, 86_400)
