@@ -89,7 +89,7 @@ class Cliqtel:
     max_recipients = 1
     pulls = True
     pushes = True
-    no_report_note = None
+    no_report_note: str | None = None
     report_deadline = 259_200.0
     shares_poll_budget = True
 

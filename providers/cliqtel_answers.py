@@ -6,6 +6,7 @@ Source: Cliqtel SMS API Reference, "Error Handling", "Rate Limits"; its public A
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,6 +57,9 @@ _SETUP = frozenset({"unauthenticated", "insufficient_scope", "not_found"})
 _BALANCE = "insufficient_balance"
 _FIELDS: dict[str, FailureClass] = {"to": _F.RECIPIENT, "from": _F.SENDER, "from_number_id": _F.SENDER}
 
+# how the framework behind the API words a validation error that names no field of its own
+_FIELD = re.compile(r"\b[Tt]he (to|from|from_number_id) field\b")
+
 
 @dataclass(frozen=True, slots=True)
 class _Error:
@@ -69,9 +73,10 @@ def error_of(reply: Reply, body: object, secrets: Sequence[str]) -> _Error | Non
     nested = mapping(body, "error")
     code = text(nested, "code") or text(body, "error")
     fields = _fields(mapping(body, "errors")) | _fields(nested.get("errors")) | _fields(nested.get("details"))
+    message = showable(nested.get("message") or dig(body, "message"), secrets)
+    fields |= frozenset(_FIELD.findall(message))
     if code is None and reply.status in (400, 422) and fields:
         code = "validation_error"
-    message = showable(nested.get("message") or dig(body, "message"), secrets)
     return _Error(showable(code, secrets, 60), message, fields) if code else None
 
 
