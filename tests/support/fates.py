@@ -1,4 +1,4 @@
-"""What became of a message after adapter and HTTP client together, in one word; and what each simulated fault leads to."""
+"""What became of a message after adapter and HTTP client, in one word; and what each simulated fault leads to."""
 
 from __future__ import annotations
 
