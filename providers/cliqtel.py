@@ -312,13 +312,16 @@ class Cliqtel:
             if (number_id := whole(row, "id")) and (number := text(row, "number")) and flag(row, "sms_enabled")
         ]
 
+    def sender_ids(self, reply: Reply) -> frozenset[str]:
+        """The numbers a campaign may name as its sender."""
+        return frozenset(_e164(one.number) for one in self.read_senders(reply))
+
     def probe_request(self) -> Request:
         return self.senders_request()
 
     def read_probe(self, reply: Reply) -> str:
         """Lists the senders. Raises BadBody when the account's own choice is not among them."""
-        senders = self.read_senders(reply)
-        numbers = {_e164(one.number) for one in senders}
+        senders, numbers = self.read_senders(reply), self.sender_ids(reply)
         if self._number_id is not None and self._number_id not in {one.id for one in senders}:
             raise BadBody(f"from_number_id {self._number_id} is no active SMS number of the account")
         if missing := self._senders - numbers:

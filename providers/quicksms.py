@@ -19,6 +19,7 @@ from providers.base import (
     Forged,
     Genuine,
     LookUpPolicy,
+    Misconfigured,
     NoAnswer,
     OpenWork,
     Outgoing,
@@ -26,13 +27,16 @@ from providers.base import (
     Parsed,
     Push,
     Raw,
+    ServerTrouble,
     Sighting,
     Signal,
     Sought,
     Submission,
+    Throttle,
     Unclear,
     Verdict,
 )
+from providers.extras import Question
 from providers.quicksms_push import Kind, items_of, kind_of, parse, signature_fault
 from providers.quicksms_v1 import V1Send
 from providers.quicksms_v2 import Clock, V2Send, utc_now
@@ -147,7 +151,25 @@ class QuickSms:
         said = text(json_or_none(reply), "status") or "unreadable"
         if reply.status != 200 or said != "healthy":
             raise BadBody(f"health page: HTTP {reply.status}, {said[:40]}")
-        return "reachable and healthy; whether the credentials are right shows only when a message is sent"
+        return "reachable and healthy"
+
+    def questions(self) -> Sequence[Question]:
+        """V2: a send without recipient, text and sender. It can only be refused; what for tells whether the key is
+        right. V1 numbers the missing field before the wrong password, so there it would prove nothing."""
+        if self._legacy:
+            return ()
+        empty = self._api.request(Outgoing("probe", "probe", "", "", ""))
+        headers = {name: value for name, value in empty.headers.items() if name != "Idempotency-Key"}
+        request = Request("POST", empty.url, headers, b'{"sandbox":true}', empty.timeout)
+        return (Question("API key", request, self._read_empty_send),)
+
+    def _read_empty_send(self, reply: Reply) -> str:
+        signal = self._api.signal(reply)
+        if isinstance(signal, Misconfigured | Throttle | ServerTrouble):
+            raise BadBody(f"HTTP {reply.status}, {signal.reason}")
+        if reply.status not in (400, 422):
+            raise BadBody(f"HTTP {reply.status} to an empty request, expected 400 or 422")
+        return "the API key is accepted"
 
 
 def _is_inbound(body: bytes) -> bool:
