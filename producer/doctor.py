@@ -5,11 +5,8 @@ Each check gives findings; none of them raises. Redis and the database are looke
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from config.accounts import Account, AccountsError, load_each
-from config.settings import ROOT, Settings
+from config.settings import Settings
+from producer.rooms import WorkersError, ask_workers
 from providers.accounts import open_provider
 from providers.base import Provider
 
@@ -172,24 +170,13 @@ def _is_local(url: str) -> bool:
 # --- live probes -----------------------------------------------------------------------------------------------------
 
 
-def probe_accounts(names: Sequence[str], environment: Mapping[str, str] | None = None) -> list[Finding]:
+def probe_accounts(names: Sequence[str]) -> list[Finding]:
     """What the providers say. The probes run in the workers' room, behind its limiter and breaker."""
-    command = [sys.executable, "-m", "workers.probe", *names]
-    env = {
-        **os.environ,
-        **(environment or {}),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }
     try:
-        done = subprocess.run(command, env=env, capture_output=True, timeout=PROBE_SECONDS, check=False)  # noqa: S603 - our own program
-    except subprocess.TimeoutExpired:
-        return [wrong("probes", f"no result within {PROBE_SECONDS:g} s", "look at the network; try --no-probe")]
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
-    findings = [finding for line in lines for finding in read_probe(line)]
-    if done.returncode or len(lines) < len(names):
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
-        findings.append(wrong("probes", f"not all accounts were probed: {said[0]}", "see the message"))
-    return findings
+        lines = ask_workers("workers.probe", *names, seconds=PROBE_SECONDS)
+    except WorkersError as error:
+        return [wrong("probes", str(error), "see the message; --no-probe leaves the probes out")]
+    return [finding for line in lines for finding in read_probe(line)]
 
 
 _FIXES = {
@@ -205,11 +192,17 @@ def read_probe(line: Mapping[str, Any]) -> Iterator[Finding]:
     how = "" if line["charged"] else " (not charged to any limit: Redis or the database is away)"
     for found in line["findings"]:
         verdict, about = Verdict(found["verdict"]), str(found["about"])
-        fix = "" if verdict is Verdict.OK else _FIXES.get(about, f"see docs/providers/{line['provider']}.md")
+        fix = "" if verdict is Verdict.OK else _fix(about, str(found["said"]), str(line["provider"]))
         said = f"{found['said']}{how if verdict is Verdict.OK and about == 'probe' else ''}"
         yield Finding(f"{name} {about}", verdict, said, fix)
     if line["clock"] is not None:
         yield clock(f"{name} clock", "the provider's clock", float(line["clock"]))
+
+
+def _fix(about: str, said: str, provider: str) -> str:
+    if "breaker" in said:
+        return "mend the cause; when its time is over the breaker lets one request through, and closes if that is well"
+    return _FIXES.get(about, f"see docs/providers/{provider}.md")
 
 
 def clock(about: str, whose: str, ahead: float) -> Finding:
