@@ -142,8 +142,8 @@ class QuickSms:
         return {one.message.id: NoAnswer("QuickSMS cannot be asked about a message") for one in sought}
 
     def probe_request(self) -> Request:
-        """The health page, without credentials: no documented endpoint proves them without sending, and a wrong
-        login counts towards the lock-out of our whole address."""
+        """The health page, without credentials: a wrong login counts towards the lock-out of our whole address, and the
+        contract of a probe allows no more than one request. Whether the key is right, `questions` asks."""
         url = join_url(self._settings.base_url, "/v1/health")
         return Request("GET", url, {"Accept": "application/json"}, timeout=self._settings.timeout)
 

@@ -22,10 +22,13 @@ from providers.base import (
     Throttle,
     Unclear,
 )
+from providers.quicksms import QuickSms
+from providers.registry import build
 from providers.wire import BadBody
 from tests.providers.sandbox_promises import keep
+from tests.support.cases import settings
 from tests.support.fates import TROUBLES, Fate, Trouble
-from tests.support.simulated import Bench, bench, states, twin
+from tests.support.simulated import LOGINS, Bench, bench, states, twin
 
 S = MessageState
 F = FailureClass
@@ -318,6 +321,45 @@ async def test_the_probe_reads_the_health_page(here: Bench) -> None:
     await here.live.configure("quicksms", degraded=True)
     with pytest.raises(BadBody, match="degraded"):
         here.adapter.read_probe(await here.send(request))
+
+
+@pytest.mark.parametrize(
+    ("account", "switches", "said"),
+    [
+        ({}, {}, None),
+        (WRONG_KEY, {}, "401"),
+        ({}, {"keys": {"sk_live_sandbox": "suspended"}}, "403"),
+        ({}, {"limits": [{"limit": 0, "per_seconds": 60}]}, "429"),
+    ],
+)
+async def test_an_empty_send_proves_the_key_and_sends_nothing(
+    account: dict[str, Any], switches: dict[str, Any], said: str | None
+) -> None:
+    async with bench("quicksms", account, **switches) as here:
+        assert isinstance(here.adapter, QuickSms)
+        (question,) = here.adapter.questions()
+        reply = await here.send(question.request)
+        assert await here.live.ledger("quicksms") == []
+        if said is None:
+            assert question.read(reply) == "the API key is accepted"
+            assert here.adapter.read_signal(reply)[0] is None
+        else:
+            with pytest.raises(BadBody, match=said):
+                question.read(reply)
+
+
+async def test_an_empty_send_that_is_accepted_is_no_proof_of_anything(here: Bench) -> None:
+    assert isinstance(here.adapter, QuickSms)
+    (question,) = here.adapter.questions()
+    accepted = await here.send(here.adapter.submit_request([here.message()], "B"))
+    with pytest.raises(BadBody, match="expected 400 or 422"):
+        question.read(accepted)
+
+
+def test_nothing_harmless_proves_a_login_of_the_legacy_api() -> None:
+    legacy = build("quicksms", settings(credentials=LOGINS["qikli"], options={"api": "v1"}))
+    assert isinstance(legacy, QuickSms)
+    assert legacy.questions() == ()
 
 
 # --- the legacy API --------------------------------------------------------------------------------------------------
