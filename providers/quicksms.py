@@ -151,7 +151,8 @@ class QuickSms:
         said = text(json_or_none(reply), "status") or "unreadable"
         if reply.status != 200 or said != "healthy":
             raise BadBody(f"health page: HTTP {reply.status}, {said[:40]}")
-        return "reachable and healthy"
+        unproven = "; whether the login is right shows only when a message is sent" if self._legacy else ""
+        return f"reachable and healthy{unproven}"
 
     def questions(self) -> Sequence[Question]:
         """V2: a send without recipient, text and sender. It can only be refused; what for tells whether the key is

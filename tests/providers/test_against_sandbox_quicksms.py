@@ -26,7 +26,7 @@ from providers.quicksms import QuickSms
 from providers.registry import build
 from providers.wire import BadBody
 from tests.providers.sandbox_promises import keep
-from tests.support.cases import settings
+from tests.support.cases import answer, settings
 from tests.support.fates import TROUBLES, Fate, Trouble
 from tests.support.simulated import LOGINS, Bench, bench, states, twin
 
@@ -360,6 +360,7 @@ def test_nothing_harmless_proves_a_login_of_the_legacy_api() -> None:
     legacy = build("quicksms", settings(credentials=LOGINS["qikli"], options={"api": "v1"}))
     assert isinstance(legacy, QuickSms)
     assert legacy.questions() == ()
+    assert "login" in legacy.read_probe(answer(200, {"status": "healthy"}))
 
 
 # --- the legacy API --------------------------------------------------------------------------------------------------
