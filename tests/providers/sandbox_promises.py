@@ -6,14 +6,15 @@ from typing import Any
 
 from providers.base import Misconfigured, Throttle
 from tests.support.fates import WAITS, Fate, Story, Trouble, story_of
-from tests.support.simulated import Bench
+from tests.support.simulated import PATIENCE, Bench
 
 
 async def keep(here: Bench, trouble: Trouble) -> tuple[Story, Any]:
     """One message through one fault: its fate, the account's signal, and what the simulator really did."""
     one = here.message()
     await here.live.faults(here.name, trouble.rule)
-    story = await story_of(here.client, here.adapter, [one])
+    adapter = here.rebuild(timeout=PATIENCE) if trouble.endless else here.adapter
+    story = await story_of(here.client, adapter, [one])
     await here.live.faults(here.name)
     assert story.fates == (trouble.fate,), story
     assert len(await here.live.ledger(here.name)) == int(trouble.taken)

@@ -49,6 +49,9 @@ async def story_of(client: HttpClient, adapter: Adapter, chunk: Sequence[Outgoin
     )
 
 
+LONG = {"seconds": 5}  # longer than the adapter waits
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """A fault of the simulator on a submit. `taken`: it accepted the message all the same."""
@@ -63,6 +66,11 @@ class Trouble:
         return " ".join([self.kind, *(f"{name}={value}" for name, value in self.params.items())])
 
     @property
+    def endless(self) -> bool:
+        """Nobody shall wait for the end of this one."""
+        return self.params == LONG
+
+    @property
     def rule(self) -> dict[str, Any]:
         return {"kind": self.kind, "count": 1, "match": {"method": "POST"}, "params": self.params}
 
@@ -71,7 +79,6 @@ def _malformed(variant: str, fate: Fate = Fate.UNKNOWN, **params: Any) -> Troubl
     return Trouble("malformed", fate, True, {"variant": variant, **params})
 
 
-LONG = {"seconds": 5}  # longer than the adapter waits
 TROUBLES: tuple[Trouble, ...] = (
     Trouble("drop_before", Fate.UNKNOWN, False),
     Trouble("drop_before", Fate.UNKNOWN, False, {"reset": True}),

@@ -17,7 +17,8 @@ from tests.sandbox.qik import Hit, Live, Receiver, live, receiver
 from tests.support.cases import message, settings
 
 TOKEN = "s3cr3t-path-token"
-PATIENCE = 0.4  # seconds: how long an adapter in these tests waits for an answer
+TIMEOUT = 10.0  # seconds: enough on a busy machine
+PATIENCE = 0.6  # seconds that an adapter waits for an answer that is not to come in time
 
 LOGINS: Mapping[str, Mapping[str, str]] = {
     "qikli": {"username": "sandbox", "password": "sandbox"},
@@ -122,7 +123,7 @@ def _settings(name: str, sandbox: Live, hook: Receiver, **changes: Any) -> Any:
     base_url = changes.pop("base_url", bases[name])
     values = {
         "credentials": LOGINS[name],
-        "timeout": PATIENCE,
+        "timeout": TIMEOUT,
         "webhook_url": hook.url,
         "webhook_secret": SECRETS.get(name),
         "webhook_token": TOKEN,
