@@ -196,6 +196,17 @@ def message_id_of(ref: str) -> UUID | None:
         return None
 
 
+def ref_round_of(ref: str) -> int | None:
+    """The round a client reference was made in, or None when it does not say."""
+    match ref[36:].partition("-r"):
+        case ("", "", ""):
+            return 1
+        case ("", "-r", number) if number.isdecimal() and len(number) < 5:
+            return int(number)
+        case _:
+            return None
+
+
 class Attempt(Base):
     """One HTTP request to one account. Written before a byte leaves; ended with its answer."""
 
