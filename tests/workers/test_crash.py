@@ -62,6 +62,8 @@ class Mortal:
 def recover(world: World, sent: Sent) -> None:
     """What beat and the next worker do, for as long as it takes."""
     for _ in range(12):
+        if set(world.states()) == {S.SUBMITTED}:
+            return
         world.clock.advance(world.settings.lease_seconds + 1)
         world.sweep()
         assert S.SUBMITTING not in world.states(), "nothing stays in a dead worker's hands"
@@ -81,15 +83,14 @@ def ask_the_line(world: World) -> Callable[[Sought], Sighting]:
     return sight
 
 
-@pytest.mark.parametrize("recipients", [1, 5])
 @pytest.mark.parametrize("after", [False, True], ids=["before_commit", "after_commit"])
 @pytest.mark.parametrize("at", range(1, STEPS + 1))
 def test_a_crash_at_any_transaction_loses_nothing_and_sends_nothing_twice(
-    make_world: MakeWorld, at: int, after: bool, recipients: int
+    make_world: MakeWorld, at: int, after: bool
 ) -> None:
-    world = make_world({ACCOUNT: Scripted(max_recipients=recipients)})
+    world = make_world({ACCOUNT: Scripted(max_recipients=2)})
     world.provider.sightings = ask_the_line(world)
-    sent = world.campaign(3)
+    sent = world.campaign(3)  # two requests
     victim = world.new_runtime()
     died = Mortal(victim, at, after=after).run(sent)
     assert died or at > 4
