@@ -117,7 +117,7 @@ def _store_alone(session: Session, page: InboxPage, parsed: Parsed, now: datetim
 
 def _store(session: Session, page: InboxPage, parsed: Parsed, now: datetime) -> None:
     insert_new(session, DeliveryReport, [_report_row(page, report, now) for report in parsed.reports])
-    insert_new(session, Suppression, [row for opt_out in parsed.opt_outs if (row := _suppression(opt_out, now))])
+    insert_new(session, Suppression, [row for opt_out in parsed.opt_outs if (row := suppression_row(opt_out, now))])
     insert_new(
         session,
         InboundMessage,
@@ -136,7 +136,8 @@ def _store(session: Session, page: InboxPage, parsed: Parsed, now: datetime) -> 
     )
 
 
-def _suppression(opt_out: OptOut, now: datetime) -> dict[str, Any] | None:
+def suppression_row(opt_out: OptOut, now: datetime) -> dict[str, Any] | None:
+    """An opt-out as a row of our suppressions; None for one that is no number."""
     number = parse_msisdn(opt_out.msisdn)
     if not isinstance(number, Msisdn):
         log.warning("opt_out_without_number", source=opt_out.source)
