@@ -68,7 +68,7 @@ WRONG = [
     ("@limits = [{ limit = true, per = '1s' }]", "accounts.a.limits[0].limit: found True, expected a whole number"),
     ("@limits = [{ limit = 1, per = '1 week' }]", "accounts.a.limits[0].per: found '1 week', expected a duration"),
     ("@limits = [{ limit = 1 }]", "accounts.a.limits[0].per: found None, expected a duration"),
-    ("@limits = [{ limit = 1, per = '1s', counts = 'sms' }]", "accounts.a.limits[0].counts: found 'sms', expected requ"),
+    ("@limits = [{ limit = 1, per = '1s', counts = 'sms' }]", "accounts.a.limits[0].counts: found 'sms', expected req"),
     ("@limits = [{ limit = 1, per = '1s', burst = 2 }]", "accounts.a.limits[0]: unknown key 'burst'"),
     ("@poll_limits = [1]", "accounts.a.poll_limits[0]: found 1, expected a table"),
     ("@max_connections = 0", "accounts.a.max_connections: found 0, expected a whole number of at least 1"),

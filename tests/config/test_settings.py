@@ -58,7 +58,7 @@ def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_without_redis_it_says_how_to_get_one() -> None:
-    with pytest.raises(SettingsError, match="DRUMLINE_REDIS_URL is not set.*drumline up"):
+    with pytest.raises(SettingsError, match=r"DRUMLINE_REDIS_URL is not set.*drumline up"):
         load().broker_url()
 
 

@@ -135,7 +135,7 @@ def test_a_campaign_that_is_not_there_says_so(database: Database) -> None:
 
 def check(**changes: Any) -> Template:
     providers = {name: Scripted() for name in ACCOUNTS}
-    return check_spec(replace(SPEC, **changes), ACCOUNTS, providers)  # type: ignore[arg-type]  # Scripted is a Provider
+    return check_spec(replace(SPEC, **changes), ACCOUNTS, providers)
 
 
 @pytest.mark.parametrize(
@@ -166,4 +166,4 @@ def test_a_sender_the_provider_would_refuse_is_said_before_anything_is_written()
     provider = Scripted()
     provider.check = lambda message: Failure("1", FailureClass.SENDER, "not registered")  # type: ignore[method-assign]  # refuses all
     with pytest.raises(CampaignError, match="would refuse 'MyStore': not registered"):
-        check_spec(SPEC, ACCOUNTS, {"acme": provider})  # type: ignore[dict-item]  # as above
+        check_spec(SPEC, ACCOUNTS, {"acme": provider})

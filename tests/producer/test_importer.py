@@ -35,7 +35,7 @@ class Desk:
         self.accounts = {
             name: Account(name, "scripted", "http://127.0.0.1:1", limits=(Limit(1, 1.0),)) for name in self.providers
         }
-        self.importer = Importer(database, self.accounts, self.providers, self.clock)  # type: ignore[arg-type]  # Scripted is a Provider in all but its class variables
+        self.importer = Importer(database, self.accounts, self.providers, self.clock)
 
     def campaign(self, template: str = "Hi {{ name }}", **changes: Any) -> UUID:
         route = changes.pop("route", dict.fromkeys(self.accounts, 1))
