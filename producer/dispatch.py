@@ -6,6 +6,8 @@ dispatched and never taken.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +24,7 @@ from models.queries import account_status, insert_new
 from models.states import BatchState, CampaignState
 from models.tables import AccountStatus, Batch, Campaign, Lane
 from producer.fair import LaneView, next_turn
+from producer.plan import MOST_IN_BATCH, message_rate
 
 log = structlog.get_logger("drumline.dispatch")
 
@@ -48,23 +51,40 @@ def dispatch(database: Database, accounts: Mapping[str, Account], send_task: Sen
     return len(jobs)
 
 
+LEAST_DEPTH, MOST_DEPTH = 2, 8
+DEPTH_SECONDS = 10.0
+NEWCOMERS = 1  # batches beyond the depth, for campaigns that have nothing in work
+
+
 def depth(account: Account) -> int:
-    """Batches on Redis or in work at once: a few seconds for a limited account, enough to fill every connection for an
-    unlimited one."""
-    return 2 if account.limits else 8
+    """Batches on Redis or in work at once: about ten seconds of work for a limited account (two batches, so that one
+    is at work while the other changes), enough to fill every connection for an unlimited one."""
+    seconds_in_batch = MOST_IN_BATCH / message_rate(account, account.request_cap or 1)
+    if not seconds_in_batch:
+        return MOST_DEPTH
+    return min(MOST_DEPTH, max(LEAST_DEPTH, math.ceil(DEPTH_SECONDS / seconds_in_batch)))
+
+
+def most_in_work(account: Account) -> int:
+    return depth(account) + NEWCOMERS
 
 
 def choose(session: Session, account: str, most: int, now: datetime) -> list[Job]:
-    """Mark the next batches of an account as dispatched, in fair order."""
+    """Mark the next batches of an account as dispatched, in fair order.
+
+    A campaign that has nothing in work and whose turn it is need not wait until a batch of another one ends. While the
+    breaker is not closed, one batch goes alone: its first request is the probe.
+    """
     status = _lock_status(session, account)
     if status.parked_until is not None and status.parked_until > now:
         return []
-    room = most - _busy(session, account)
+    room = 1 if status.trial else most
+    newcomers = 0 if status.trial else NEWCOMERS
+    busy = _busy(session, account)
     jobs: list[Job] = []
-    while len(jobs) < room:
-        lanes = _lanes(session, account, now)
-        turn = next_turn(lanes, status.virtual_time)
-        if turn is None:
+    while (in_work := busy.total()) < room + newcomers:
+        turn = next_turn(_lanes(session, account, now), status.virtual_time)
+        if turn is None or (in_work >= room and busy[turn.lane.campaign_id]):
             break
         batch = _take(session, account, turn.lane.campaign_id, now)
         if batch is None:
@@ -75,6 +95,7 @@ def choose(session: Session, account: str, most: int, now: datetime) -> list[Job
             .where(Lane.campaign_id == turn.lane.campaign_id, Lane.account == account)
             .values(finish=turn.finish(batch[1]))
         )
+        busy[turn.lane.campaign_id] += 1
         jobs.append(Job(batch[0], account))
     return jobs
 
@@ -86,11 +107,14 @@ def _lock_status(session: Session, account: str) -> AccountStatus:
     return session.execute(query).scalar_one()
 
 
-def _busy(session: Session, account: str) -> int:
-    query = select(func.count()).where(
-        Batch.account == account, Batch.state.in_((BatchState.DISPATCHED, BatchState.LEASED))
+def _busy(session: Session, account: str) -> Counter[UUID]:
+    """How many batches of each campaign are on Redis or in work."""
+    query = (
+        select(Batch.campaign_id, func.count())
+        .where(Batch.account == account, Batch.state.in_((BatchState.DISPATCHED, BatchState.LEASED)))
+        .group_by(Batch.campaign_id)
     )
-    return session.execute(query).scalar_one()
+    return Counter(dict(session.execute(query).tuples().all()))
 
 
 def _lanes(session: Session, account: str, now: datetime) -> list[LaneView]:

@@ -7,11 +7,11 @@ claim nor be punished for coming late. Priority is a factor on the weight: urgen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-PRIORITY: Mapping[str, int] = {"high": 64, "normal": 8, "low": 1}
+from models.priority import PRIORITY
 
 
 @dataclass(frozen=True, slots=True)

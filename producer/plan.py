@@ -63,11 +63,15 @@ class Rota:
         return chosen
 
 
-def batch_size(account: Account, recipients: int, seconds: float) -> int:
-    """Messages that the account may send in `seconds`, within 1 and `MOST_IN_BATCH`. Segments count as one each:
+def message_rate(account: Account, recipients: int) -> float:
+    """Messages a second that the account's limits allow, at `recipients` in a request. Segments count as one each:
     an estimate is enough, the limiter is exact."""
-    most = float(MOST_IN_BATCH)
-    for limit in account.limits:
-        per_unit = recipients if limit.counts is Counts.REQUESTS else 1
-        most = min(most, limit.limit * per_unit / limit.per * seconds)
-    return max(1, int(most))
+    rates = [
+        limit.limit * (recipients if limit.counts is Counts.REQUESTS else 1) / limit.per for limit in account.limits
+    ]
+    return min(rates, default=float("inf"))
+
+
+def batch_size(account: Account, recipients: int, seconds: float) -> int:
+    """Messages that the account may send in `seconds`, within 1 and `MOST_IN_BATCH`."""
+    return max(1, int(min(float(MOST_IN_BATCH), message_rate(account, recipients) * seconds)))
