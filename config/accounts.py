@@ -74,6 +74,10 @@ class Account:
     def worker_group(self) -> str:
         return self.group or self.name
 
+    def sender_for(self, wanted: str) -> str:
+        """The sender ID used for a campaign that wants this one: the account's own, where it has one."""
+        return self.sender or wanted
+
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

@@ -86,7 +86,7 @@ def check_spec(spec: CampaignSpec, accounts: Mapping[str, Account], providers: M
 
 def sender_for(account: Account, sender: str) -> str:
     """The sender ID an account uses for a campaign: its own, where it has one."""
-    return account.sender or sender
+    return account.sender_for(sender)
 
 
 def _check_sender(spec: CampaignSpec, account: Account, provider: Provider) -> None:

@@ -19,12 +19,13 @@ from sqlalchemy.orm import Session
 
 from config import names
 from config.accounts import Account
+from config.pace import MOST_IN_BATCH, message_rate
 from models.database import Database
+from models.leases import queued_in
 from models.queries import account_status, insert_new
 from models.states import BatchState, CampaignState
 from models.tables import AccountStatus, Batch, Campaign, Lane
 from producer.fair import LaneView, next_turn
-from producer.plan import MOST_IN_BATCH, message_rate
 
 log = structlog.get_logger("drumline.dispatch")
 
@@ -156,7 +157,8 @@ def _take(session: Session, account: str, campaign_id: UUID, now: datetime) -> t
     batch.state = BatchState.DISPATCHED
     batch.dispatched_at = now
     session.flush()
-    return batch.id, batch.size
+    # Charged for what is left in it: a batch that was handed back comes by again.
+    return batch.id, max(1, queued_in(session, batch.id))
 
 
 def open_lanes(session: Session, campaign_id: UUID, accounts: Mapping[str, int]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from models.priority import PRIORITY
+from models.priority import share
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,11 @@ class LaneView:
     finish: float
     weight: int
     priority: str
+    max_rate: float | None = None
 
     @property
     def share(self) -> float:
-        return max(1, self.weight) * PRIORITY.get(self.priority, PRIORITY["normal"])
+        return share(self.weight, self.priority)
 
 
 @dataclass(frozen=True, slots=True)

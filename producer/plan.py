@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from config.accounts import Account, Counts
-
-MOST_IN_BATCH = 1000  # messages: bounds the memory of a worker and the damage of a crash
-
 
 class RouteError(ValueError):
     """A route that cannot be. The text names the part and what is possible."""
@@ -61,17 +57,3 @@ class Rota:
         chosen = max(names, key=lambda name: self._credit[name])
         self._credit[chosen] -= sum(self.weights[name] for name in names)
         return chosen
-
-
-def message_rate(account: Account, recipients: int) -> float:
-    """Messages a second that the account's limits allow, at `recipients` in a request. Segments count as one each:
-    an estimate is enough, the limiter is exact."""
-    rates = [
-        limit.limit * (recipients if limit.counts is Counts.REQUESTS else 1) / limit.per for limit in account.limits
-    ]
-    return min(rates, default=float("inf"))
-
-
-def batch_size(account: Account, recipients: int, seconds: float) -> int:
-    """Messages that the account may send in `seconds`, within 1 and `MOST_IN_BATCH`."""
-    return max(1, int(min(float(MOST_IN_BATCH), message_rate(account, recipients) * seconds)))

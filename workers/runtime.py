@@ -46,6 +46,7 @@ log = structlog.get_logger("drumline.runtime")
 P = ParamSpec("P")
 T = TypeVar("T")
 BACKOFFS = {"quicksms": QUICKSMS, "qikberry": QIKBERRY}
+SHOW_SPACING = 0.1  # seconds
 WAKE_SPACING = 0.2  # seconds: many batches may end at once, one dispatch serves them all
 
 
@@ -109,6 +110,7 @@ class Runtime:
         self._adapters: dict[str, Provider] = {}
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="database")
         self._wake_planned = False
+        self._shown: set[str] = set()
         self.loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ready = threading.Event()
@@ -219,7 +221,7 @@ class Runtime:
             ),
             gate=gates.submit,
             poll_gate=gates.poll,
-            cap=request_cap(provider.max_recipients, account.limits),
+            cap=request_cap(provider.max_recipients, (*account.limits, *account.sender_limits)),
             rules=Rules(
                 max_tries=backoff.max_tries,
                 backoff=partial(_delay, backoff),
@@ -239,6 +241,16 @@ class Runtime:
     def _wake(self) -> None:
         self._wake_planned = False
         self.send_later(names.DISPATCH, names.CONTROL_QUEUE)
+
+    def show_account(self, account: str) -> None:
+        """Something changed for the whole account: tell the dispatcher's side now, not only at the next tick."""
+        if account not in self._shown:
+            self._shown.add(account)
+            self.loop.call_later(SHOW_SPACING, self._show, account)
+
+    def _show(self, account: str) -> None:
+        self._shown.discard(account)
+        self.send_later(names.SNAPSHOT, names.account_queue(account), account)
 
     def send_later(self, task: str, queue: str, *args: str) -> None:
         """Send a task from a thread of the pool. It may get lost; every task is also sent by beat or the sweep."""

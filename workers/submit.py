@@ -28,19 +28,21 @@ from models.tables import Attempt, Campaign, Message, Suppression
 from models.types import new_id
 from providers.base import Accepted, LookUpBy, Outcome, Outgoing, Refused, Submission, Unclear
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
-from workers.chunks import cut
+from workers.chunks import Cap, cut
 from workers.decide import Position, decide
-from workers.gate import Cost, Pass, Wait
+from workers.gate import Cost, Door, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
+from workers.way import Way, find_way
 
 log = structlog.get_logger("drumline.submit")
 
 SLICE = 500  # messages loaded at a time: bounds the memory of a large batch
-WAVE = 64  # requests whose intents share a transaction
-HORIZON = 0.5  # seconds: intents are not written for permits further ahead, so that a pause takes hold at once
-PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees the thread
+PARK_AT_LEAST = 1.0  # seconds: for less, dispatching goes on
+GATHER = 0.12  # seconds: waits are at least that long, so that permits come several at a time; HORIZON covers it
+PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees its place
+TURN = 10.0  # seconds: a batch that waits for its campaign's own limit makes room after so long
 SEND_MARGIN = 2.0  # seconds before the lease's end in which nothing leaves any more
 
 
@@ -96,6 +98,10 @@ class BatchWork:
         self._safe_until = leased_at + runtime.lease_seconds - SEND_MARGIN
         self._ended: Ended | None = None
         self._resume_at: datetime | None = None
+        self._began = leased_at
+        self._way: Way | None = None
+        self._shut: Wait | None = None
+        self._waited = 0.0
 
     async def run(self) -> Ended:
         keeper = asyncio.create_task(self._keep_lease(), name="lease-keeper")
@@ -120,11 +126,15 @@ class BatchWork:
         if self.account.room() <= 0:
             await self._land_one()
             return True
-        chunks = self._next_chunks(min(self.account.room(), WAVE))
-        answer = await self.account.gate.ask([chunk.cost for chunk in chunks], HORIZON)
+        way = self._way or await self._find_way()
+        stride = await way.stride()
+        chunks = self._next_chunks(min(self.account.room(), stride.most), way.cap)
+        answer = await self.account.gate.ask([chunk.cost for chunk in chunks], stride.horizon, way.tolls)
         if isinstance(answer, Wait):
             self._put_back(chunks)
             return await self._wait(answer)
+        self._waited = 0.0
+        way.went(chunks[0].cost)
         granted = chunks[: len(answer)]
         self._put_back(chunks[len(answer) :])
         return await self._launch(granted, answer)
@@ -138,11 +148,15 @@ class BatchWork:
             self.waiting.extend(await self.runtime.write(_load, self.lease, self.runtime.now(), SLICE))
         return bool(self.waiting)
 
-    def _next_chunks(self, most: int) -> list[Chunk]:
+    async def _find_way(self) -> Way:
+        self._way = await find_way(self.runtime, self.account, self.lease, self.waiting[0][0].sender)
+        return self._way
+
+    def _next_chunks(self, most: int, cap: Cap) -> list[Chunk]:
         chunks: list[Chunk] = []
         while self.waiting and len(chunks) < most:
-            window = [self.waiting[i] for i in range(min(len(self.waiting), self.account.cap.recipients))]
-            messages = next(iter(cut([message for message, _ in window], self.account.cap)))
+            window = [self.waiting[i] for i in range(min(len(self.waiting), cap.recipients))]
+            messages = next(iter(cut([message for message, _ in window], cap)))
             taken = [self.waiting.popleft() for _ in messages]
             chunks.append(self._chunk(messages, {message.id: position for message, position in taken}))
         return chunks
@@ -157,12 +171,26 @@ class BatchWork:
             self.waiting.extendleft((message, chunk.positions[message.id]) for message in reversed(chunk.messages))
 
     async def _wait(self, answer: Wait) -> bool:
-        if answer.seconds > PATIENCE:
+        if self._too_long(answer):
             self._stop(Ended.WAITING)
-            self._resume_at = self.runtime.now() + timedelta(seconds=answer.seconds)
+            self._resume_at = self.runtime.now() + timedelta(seconds=max(answer.seconds, 1.0))
+            self._shut = answer if answer.for_all else None
             return False
-        await self.runtime.pause(answer.seconds)
+        self._waited += answer.seconds
+        await self.runtime.pause(max(answer.seconds, GATHER))
         return True
+
+    def _too_long(self, answer: Wait) -> bool:
+        """Whether somebody else had better have this batch's place meanwhile."""
+        if answer.seconds > PATIENCE:
+            return True
+        match answer.door:
+            case Door.BREAKER | Door.BLOCKED | Door.REDIS:
+                return self._waited > PATIENCE
+            case Door.TOLL:
+                return time.monotonic() - self._began > TURN
+            case Door.PACE:
+                return False
 
     async def _launch(self, chunks: Sequence[Chunk], permits: Sequence[Pass]) -> bool:
         """Commit the intents, then let the requests fly."""
@@ -307,6 +335,8 @@ class BatchWork:
         if ended is Ended.LEASE_LOST:
             return ended
         if ended is Ended.WAITING and self._resume_at is not None:
+            if self._shut and self._shut.seconds > PARK_AT_LEAST:
+                await self.runtime.write(leases.park, self.lease.account, self._resume_at)
             await self.runtime.write(leases.give_back, self.lease, self._resume_at)
         else:
             await self.runtime.write(leases.finish, self.lease, self.runtime.now())
