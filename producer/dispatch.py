@@ -7,8 +7,9 @@ dispatched and never taken.
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -43,7 +44,7 @@ def dispatch(database: Database, accounts: Mapping[str, Account], send_task: Sen
     jobs: list[Job] = []
     for account in accounts.values():
         with database.write() as session:
-            jobs += choose(session, account.name, depth(account), now)
+            jobs += choose(session, account, now)
     # Committed first, sent afterwards: a job never runs ahead of its batch; what gets lost here the sweep finds.
     for job in jobs:
         send_task(
@@ -55,6 +56,7 @@ def dispatch(database: Database, accounts: Mapping[str, Account], send_task: Sen
 LEAST_DEPTH, MOST_DEPTH = 2, 8
 DEPTH_SECONDS = 10.0
 NEWCOMERS = 1  # batches beyond the depth, for campaigns that have nothing in work
+MOST_THROTTLED = 4  # batches of campaigns that are slow by a limit of their own; they stand beside the depth
 
 
 def depth(account: Account) -> int:
@@ -67,38 +69,67 @@ def depth(account: Account) -> int:
 
 
 def most_in_work(account: Account) -> int:
-    return depth(account) + NEWCOMERS
+    return depth(account) + NEWCOMERS + MOST_THROTTLED
 
 
-def choose(session: Session, account: str, most: int, now: datetime) -> list[Job]:
-    """Mark the next batches of an account as dispatched, in fair order.
-
-    A campaign that has nothing in work and whose turn it is need not wait until a batch of another one ends. While the
-    breaker is not closed, one batch goes alone: its first request is the probe.
-    """
-    status = _lock_status(session, account)
+def choose(session: Session, account: Account, now: datetime) -> list[Job]:
+    """Mark the next batches of an account as dispatched, in fair order."""
+    status = _lock_status(session, account.name)
     if status.parked_until is not None and status.parked_until > now:
         return []
-    room = 1 if status.trial else most
-    newcomers = 0 if status.trial else NEWCOMERS
-    busy = _busy(session, account)
+    load = Load(depth(account), _busy(session, account.name), _throttled(session, account), alone=status.trial)
     jobs: list[Job] = []
-    while (in_work := busy.total()) < room + newcomers:
-        turn = next_turn(_lanes(session, account, now), status.virtual_time)
-        if turn is None or (in_work >= room and busy[turn.lane.campaign_id]):
+    while lanes := load.admitted(_lanes(session, account.name, now, load.throttled)):
+        turn = next_turn(lanes, status.virtual_time)
+        if turn is None or not load.admits(turn.lane):
             break
-        batch = _take(session, account, turn.lane.campaign_id, now)
+        batch = _take(session, account.name, turn.lane.campaign_id, now)
         if batch is None:
             break
         status.virtual_time = turn.start
         session.execute(
             update(Lane)
-            .where(Lane.campaign_id == turn.lane.campaign_id, Lane.account == account)
+            .where(Lane.campaign_id == turn.lane.campaign_id, Lane.account == account.name)
             .values(finish=turn.finish(batch[1]))
         )
-        busy[turn.lane.campaign_id] += 1
-        jobs.append(Job(batch[0], account))
+        load.busy[turn.lane.campaign_id] += 1
+        jobs.append(Job(batch[0], account.name))
     return jobs
+
+
+@dataclass
+class Load:
+    """What is on Redis or in work for one account, and what may be added.
+
+    A campaign whose turn it is and that has nothing in work need not wait until a batch of another one ends. Throttled
+    campaigns have one batch each and stand beside the depth: they cannot use the account, so they must not hold its
+    places. `alone`: the breaker is not closed, so one batch goes first, and its first request is the probe.
+    """
+
+    depth: int
+    busy: Counter[UUID]
+    throttled: frozenset[UUID]
+    alone: bool = False
+
+    def admitted(self, lanes: Sequence[LaneView]) -> list[LaneView]:
+        """The lanes among which the fair queue chooses."""
+        if self.alone:
+            return list(lanes) if not self.busy.total() else []
+        beside = sum(1 for campaign in self.throttled if self.busy[campaign])
+        places = self._at_full_rate() < self.depth + NEWCOMERS
+        return [lane for lane in lanes if (self._slow(lane, beside) if lane.throttled else places)]
+
+    def admits(self, lane: LaneView) -> bool:
+        """Whether there is a place for the one whose turn it is."""
+        if self.alone or lane.throttled or self._at_full_rate() < self.depth:
+            return True
+        return not self.busy[lane.campaign_id]
+
+    def _slow(self, lane: LaneView, beside: int) -> bool:
+        return beside < MOST_THROTTLED and not self.busy[lane.campaign_id]
+
+    def _at_full_rate(self) -> int:
+        return sum(count for campaign, count in self.busy.items() if campaign not in self.throttled)
 
 
 def _lock_status(session: Session, account: str) -> AccountStatus:
@@ -118,7 +149,21 @@ def _busy(session: Session, account: str) -> Counter[UUID]:
     return Counter(dict(session.execute(query).tuples().all()))
 
 
-def _lanes(session: Session, account: str, now: datetime) -> list[LaneView]:
+def _throttled(session: Session, account: Account) -> frozenset[UUID]:
+    """Running campaigns that are limited to less than half of what the account allows. Where the provider counts by
+    sender ID, any campaign may be."""
+    rate = message_rate(account, account.request_cap or 1)
+    query = (
+        select(Lane.campaign_id)
+        .join(Campaign, Campaign.id == Lane.campaign_id)
+        .where(Lane.account == account.name, Campaign.state == CampaignState.RUNNING)
+    )
+    if not account.sender_limits:
+        query = query.where(Campaign.max_rate < min(rate / 2, sys.float_info.max))
+    return frozenset(session.execute(query).scalars())
+
+
+def _lanes(session: Session, account: str, now: datetime, throttled: frozenset[UUID]) -> list[LaneView]:
     """Running campaigns with a batch due on this account."""
     due = (
         select(Batch.id)
@@ -135,7 +180,7 @@ def _lanes(session: Session, account: str, now: datetime) -> list[LaneView]:
         .join(Campaign, Campaign.id == Lane.campaign_id)
         .where(Lane.account == account, Campaign.state == CampaignState.RUNNING, due)
     )
-    return [LaneView(*row) for row in session.execute(query).tuples()]
+    return [LaneView(*row, throttled=row[0] in throttled) for row in session.execute(query).tuples()]
 
 
 def _take(session: Session, account: str, campaign_id: UUID, now: datetime) -> tuple[UUID, int] | None:

@@ -22,7 +22,7 @@ class LaneView:
     finish: float
     weight: int
     priority: str
-    max_rate: float | None = None
+    throttled: bool = False  # limited by a rule of its own, well below what the account allows
 
     @property
     def share(self) -> float:

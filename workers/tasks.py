@@ -141,9 +141,8 @@ def sweep_all() -> None:
     _in_own(here, lambda s: sweep.fail_dead_imports(s, now))
     moved = _in_own(here, lambda s: Failover(s, here.accounts, provider_of, here.settings.batch_seconds, now).run())
     if found or moved:
-        log.info(
-            "swept", moved=moved, **{name: getattr(found, name) for name in found.__slots__ if getattr(found, name)}
-        )
+        steps = {name: getattr(found, name) for name in found.__slots__ if getattr(found, name)}
+        log.info("swept", moved=moved, **steps)
         here.wake_dispatcher()
 
 
