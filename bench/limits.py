@@ -20,7 +20,7 @@ from typing import Any
 
 from bench import limits_micro
 from bench.limits_figures import CLIQTEL, Rule, figures
-from bench.limits_world import Plan, World, launch, left_by, plant, world
+from bench.limits_world import Plan, World, attempts_by_outcome, launch, left_by, plant, world
 
 WARM_UP = 10.0  # seconds that the steady share leaves out
 PATIENCE = 60.0  # seconds until the first request
@@ -55,7 +55,8 @@ async def fast(asked: argparse.Namespace) -> dict[str, Any]:
         await _until_first(running, {"quicksms"})
         await asyncio.sleep(seconds)
         log = await running.arrivals()
-        return {"quicksms": figures(log["quicksms"], FAST, seconds, min(WARM_UP, seconds / 4))}
+        shares = figures(log["quicksms"], FAST, seconds, min(WARM_UP, seconds / 4))
+        return {"quicksms": shares, "attempts": attempts_by_outcome(running)}
 
 
 async def fair(asked: argparse.Namespace) -> dict[str, Any]:

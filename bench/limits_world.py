@@ -28,7 +28,7 @@ from config.settings import ROOT, Settings
 from models.database import Database
 from models.moves import add_counts, trail_line
 from models.states import BatchState, CampaignState, MessageState
-from models.tables import Batch, Campaign, Lane, Message
+from models.tables import Attempt, Batch, Campaign, Lane, Message
 from models.types import new_id
 from producer.services.children import Child
 from producer.services.stack import Stack, threads_for
@@ -282,3 +282,10 @@ def left_by(running: World, campaign_id: UUID) -> tuple[int, datetime | None]:
     with running.database.read() as session:
         count, last = session.execute(query).one()
     return int(count), last
+
+
+def attempts_by_outcome(running: World) -> dict[str, int]:
+    """How the requests ended; `not_sent` are permits whose moment was missed."""
+    with running.database.read() as session:
+        rows = session.execute(select(Attempt.outcome, func.count()).group_by(Attempt.outcome)).tuples()
+        return {str(outcome): count for outcome, count in rows}

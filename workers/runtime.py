@@ -37,6 +37,7 @@ from workers.breaker import CircuitBreaker
 from workers.chunks import Cap, request_cap
 from workers.decide import Rules
 from workers.gate import Gate, make_gates, past_costs
+from workers.intent_pace import IntentPace
 from workers.rate_limit import RateLimiter
 from workers.record import Answered, Recorder, write_answers
 from workers.retry import DEFAULT, QIKBERRY, QUICKSMS, Backoff
@@ -61,6 +62,7 @@ class AccountRuntime:
     poll_gate: Gate  # polls and look-ups; the same budget where the provider shares it
     cap: Cap
     rules: Rules
+    pace: IntentPace = field(default_factory=IntentPace)
     in_flight: int = 0
     group_due: dict[str, float] = field(default_factory=dict)  # when to poll each provider group again (monotonic)
 

@@ -39,8 +39,11 @@ from workers.way import Way, find_way
 log = structlog.get_logger("drumline.submit")
 
 SLICE = 500  # messages loaded at a time: bounds the memory of a large batch
+# Seconds after an intent in which its request may still leave: less than a limiter without memory allows for
+# (LimiterSettings.seed_slack), for it takes a request's age from its intent.
+BOARDING = 2.0
 PARK_AT_LEAST = 1.0  # seconds: for less, dispatching goes on
-GATHER = 0.12  # seconds: waits are at least that long, so that permits come several at a time; HORIZON covers it
+GATHER = 0.12  # seconds: waits are at least that long, so that permits come several at a time; the horizon covers it
 PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees its place
 TURN = 10.0  # seconds: a batch that waits for its campaign's own limit makes room after so long
 SEND_MARGIN = 2.0  # seconds before the lease's end in which nothing leaves any more
@@ -195,12 +198,14 @@ class BatchWork:
     async def _launch(self, chunks: Sequence[Chunk], permits: Sequence[Pass]) -> bool:
         """Commit the intents, then let the requests fly."""
         rows = [_attempt_row(self.account, self.lease, chunk) for chunk in chunks]
+        began = time.monotonic()
         state, moved = await self.runtime.write(_write_intents, self.lease, rows, self.runtime.now())
+        self.account.pace.took(time.monotonic() - began)
         if state is not CampaignState.RUNNING:
             self._stop(Ended.LEASE_LOST if state is None else Ended.NOT_RUNNING)
             return False
         for chunk, permit in zip(chunks, permits, strict=True):
-            await self._fly(self._only(chunk, moved), permit)
+            await self._fly(self._only(chunk, moved), permit, began + BOARDING)
         return True
 
     def _only(self, chunk: Chunk, moved: frozenset[UUID]) -> Chunk:
@@ -213,21 +218,22 @@ class BatchWork:
         request = self.account.provider.submit_request(left, str(chunk.attempt_id))
         return Chunk(chunk.attempt_id, left, chunk.positions, request)
 
-    async def _fly(self, chunk: Chunk, permit: Pass) -> None:
+    async def _fly(self, chunk: Chunk, permit: Pass, latest: float) -> None:
         if not chunk.messages:
             return
         self.requests += 1
-        flight = asyncio.create_task(self._deliver(chunk, permit))
+        flight = asyncio.create_task(self._deliver(chunk, permit, latest))
         self.account.departed()
         self.flights.add(flight)
         flight.add_done_callback(self._landed)
 
     # --- one request -------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, chunk: Chunk, permit: Pass) -> None:
+    async def _deliver(self, chunk: Chunk, first: Pass, latest: float) -> None:
         """One request: wait for its slot, send, learn from the answer, record."""
-        if not await permit.wait() or not self._may_send():
-            await self._record_unsent(chunk, permit)
+        permit = await self._board(chunk, first, latest)
+        if permit is None:
+            await self._record_unsent(chunk)
             return
         started = time.monotonic()
         answer = await self._exchange(chunk.request)
@@ -251,8 +257,22 @@ class BatchWork:
         shutdown also stop what is still on the ground."""
         return time.monotonic() < self._safe_until and self._stopped() is None
 
-    async def _record_unsent(self, chunk: Chunk, permit: Pass) -> None:
-        await self.account.gate.unused(permit)
+    async def _board(self, chunk: Chunk, permit: Pass, latest: float) -> Pass | None:
+        """The permit, at its slot; if that was missed, another one, until `latest` (monotonic seconds). None: nothing
+        leaves."""
+        while True:
+            if await permit.wait() and self._may_send():
+                return permit
+            await self.account.gate.unused(permit)
+            left = latest - time.monotonic()
+            if left <= 0 or not self._may_send():
+                return None
+            answer = await self.account.gate.one(chunk.cost, left, self._way.tolls if self._way else ())
+            if isinstance(answer, Wait):
+                return None
+            permit = answer
+
+    async def _record_unsent(self, chunk: Chunk) -> None:
         moves = [
             Move(UUID(message.id), MessageState.QUEUED, "permit not used", {"not_before": None}, chunk.attempt_id)
             for message in chunk.messages

@@ -15,7 +15,6 @@ from workers.runtime import AccountRuntime, Runtime
 from workers.toll import ACCOUNT_HORIZON, Toll, campaign_budget, sender_budget
 
 WAVE: Final = 64  # requests whose intents share a transaction
-HORIZON: Final = 0.5  # seconds: intents are not written for permits further ahead, so that a pause takes hold at once
 
 # While more urgent work goes on: only slots that it left over, and one in twenty all the same.
 POLITE_HORIZON: Final = 0.03
@@ -49,11 +48,11 @@ class Way:
     async def stride(self) -> Stride:
         """How to ask next."""
         await self._look()
-        budget = self.account.gate.budget
+        budget, usual = self.account.gate.budget, self.account.pace.horizon
         self._claiming = self._outranked and time.monotonic() >= self._claimed_at + claim_every(budget)
         if self._claiming:
-            return Stride(1, HORIZON + 2 * spacing(budget, Cost()))
-        ahead = POLITE_HORIZON if self._outranked else HORIZON
+            return Stride(1, usual + 2 * spacing(budget, Cost()))
+        ahead = POLITE_HORIZON if self._outranked else usual
         return Stride(WAVE, min(ahead, ACCOUNT_HORIZON) if any(toll.strict for toll in self.tolls) else ahead)
 
     def went(self, cost: Cost) -> None:
