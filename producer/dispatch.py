@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -26,7 +26,7 @@ from models.leases import queued_in
 from models.queries import account_status, insert_new
 from models.states import BatchState, CampaignState
 from models.tables import AccountStatus, Batch, Campaign, Lane
-from producer.fair import LaneView, next_turn
+from producer.fair import LaneView, Turn, next_turn
 
 log = structlog.get_logger("drumline.dispatch")
 
@@ -77,59 +77,65 @@ def choose(session: Session, account: Account, now: datetime) -> list[Job]:
     status = _lock_status(session, account.name)
     if status.parked_until is not None and status.parked_until > now:
         return []
-    load = Load(depth(account), _busy(session, account.name), _throttled(session, account), alone=status.trial)
+    places = _places(session, account, alone=status.trial)
     jobs: list[Job] = []
-    while lanes := load.admitted(_lanes(session, account.name, now, load.throttled)):
-        turn = next_turn(lanes, status.virtual_time)
-        if turn is None or not load.admits(turn.lane):
-            break
-        batch = _take(session, account.name, turn.lane.campaign_id, now)
+    while turn := _next(session, account.name, places, status.virtual_time, now):
+        campaign_id = turn.lane.campaign_id
+        batch = _take(session, account.name, campaign_id, now)
         if batch is None:
             break
-        status.virtual_time = turn.start
+        status.virtual_time = max(status.virtual_time, turn.virtual_time)
         session.execute(
             update(Lane)
-            .where(Lane.campaign_id == turn.lane.campaign_id, Lane.account == account.name)
+            .where(Lane.campaign_id == campaign_id, Lane.account == account.name)
             .values(finish=turn.finish(batch[1]))
         )
-        load.busy[turn.lane.campaign_id] += 1
+        places.busy[campaign_id] += 1
         jobs.append(Job(batch[0], account.name))
     return jobs
 
 
 @dataclass
-class Load:
-    """What is on Redis or in work for one account, and what may be added.
+class Places:
+    """What is on Redis or in work for one account (`busy`, by campaign), and what may be added.
 
-    A campaign whose turn it is and that has nothing in work need not wait until a batch of another one ends. Throttled
-    campaigns have one batch each and stand beside the depth: they cannot use the account, so they must not hold its
-    places. `alone`: the breaker is not closed, so one batch goes first, and its first request is the probe.
+    Throttled campaigns have one batch each and stand beside the depth: they cannot use the account, so they must not
+    hold its places.
     """
 
     depth: int
+    newcomers: int
     busy: Counter[UUID]
     throttled: frozenset[UUID]
-    alone: bool = False
 
-    def admitted(self, lanes: Sequence[LaneView]) -> list[LaneView]:
-        """The lanes among which the fair queue chooses."""
-        if self.alone:
-            return list(lanes) if not self.busy.total() else []
-        beside = sum(1 for campaign in self.throttled if self.busy[campaign])
-        places = self._at_full_rate() < self.depth + NEWCOMERS
-        return [lane for lane in lanes if (self._slow(lane, beside) if lane.throttled else places)]
+    def beside(self, lane: LaneView) -> bool:
+        """Whether a throttled campaign may have a batch now."""
+        in_work = sum(1 for campaign in self.throttled if self.busy[campaign])
+        return in_work < MOST_THROTTLED and not self.busy[lane.campaign_id]
 
-    def admits(self, lane: LaneView) -> bool:
-        """Whether there is a place for the one whose turn it is."""
-        if self.alone or lane.throttled or self._at_full_rate() < self.depth:
-            return True
-        return not self.busy[lane.campaign_id]
+    def admit(self, lane: LaneView) -> bool:
+        """A campaign whose turn it is and that has nothing in work need not wait until another one's batch ends."""
+        in_work = sum(count for campaign, count in self.busy.items() if campaign not in self.throttled)
+        return in_work < self.depth + (0 if self.busy[lane.campaign_id] else self.newcomers)
 
-    def _slow(self, lane: LaneView, beside: int) -> bool:
-        return beside < MOST_THROTTLED and not self.busy[lane.campaign_id]
 
-    def _at_full_rate(self) -> int:
-        return sum(count for campaign, count in self.busy.items() if campaign not in self.throttled)
+def _places(session: Session, account: Account, *, alone: bool) -> Places:
+    """`alone`: the breaker is not closed. One batch goes first, and its first request is the probe."""
+    busy = _busy(session, account.name)
+    if alone:
+        return Places(1, 0, busy, frozenset())
+    return Places(depth(account), NEWCOMERS, busy, _throttled(session, account))
+
+
+def _next(session: Session, account: str, places: Places, virtual_time: float, now: datetime) -> Turn | None:
+    """Whose turn it is, if there is a place. Throttled campaigns take no turns: their own rule is what binds them."""
+    lanes = _lanes(session, account, now)
+    slow = [lane for lane in lanes if lane.campaign_id in places.throttled and places.beside(lane)]
+    if slow:
+        lane = min(slow, key=lambda lane: (lane.finish, lane.campaign_id.hex))
+        return Turn(lane, lane.finish, virtual_time)
+    turn = next_turn([lane for lane in lanes if lane.campaign_id not in places.throttled], virtual_time)
+    return turn if turn and places.admit(turn.lane) else None
 
 
 def _lock_status(session: Session, account: str) -> AccountStatus:
@@ -163,7 +169,7 @@ def _throttled(session: Session, account: Account) -> frozenset[UUID]:
     return frozenset(session.execute(query).scalars())
 
 
-def _lanes(session: Session, account: str, now: datetime, throttled: frozenset[UUID]) -> list[LaneView]:
+def _lanes(session: Session, account: str, now: datetime) -> list[LaneView]:
     """Running campaigns with a batch due on this account."""
     due = (
         select(Batch.id)
@@ -180,7 +186,7 @@ def _lanes(session: Session, account: str, now: datetime, throttled: frozenset[U
         .join(Campaign, Campaign.id == Lane.campaign_id)
         .where(Lane.account == account, Campaign.state == CampaignState.RUNNING, due)
     )
-    return [LaneView(*row, throttled=row[0] in throttled) for row in session.execute(query).tuples()]
+    return [LaneView(*row) for row in session.execute(query).tuples()]
 
 
 def _take(session: Session, account: str, campaign_id: UUID, now: datetime) -> tuple[UUID, int] | None:

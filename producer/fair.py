@@ -7,7 +7,7 @@ claim nor be punished for coming late. Priority is a factor on the weight: urgen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,7 +22,6 @@ class LaneView:
     finish: float
     weight: int
     priority: str
-    throttled: bool = False  # limited by a rule of its own, well below what the account allows
 
     @property
     def share(self) -> float:
@@ -31,19 +30,25 @@ class LaneView:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The lane whose turn it is, and the clock of the queue when it starts."""
+    """The lane whose turn it is, from where it is charged, and the queue's clock."""
 
     lane: LaneView
     start: float
+    virtual_time: float
 
     def finish(self, size: int) -> float:
         return self.start + size / self.lane.share
 
 
 def next_turn(lanes: Sequence[LaneView], virtual_time: float) -> Turn | None:
-    """The lane with the earliest finish for one more unit; ties go to the heavier, then to the older campaign."""
+    """The lane with the earliest finish for one more unit; ties go to the heavier, then to the older campaign.
+
+    `lanes` are all that have something to send. The queue's clock never passes one of them, so whoever is behind the
+    clock was idle, and whoever waits keeps its place: no lane starves, however light.
+    """
     if not lanes:
         return None
-    start: Callable[[LaneView], float] = lambda lane: max(lane.finish, virtual_time)  # noqa: E731 - used three times
-    lane = min(lanes, key=lambda lane: (start(lane) + 1 / lane.share, -lane.share, lane.campaign_id.hex))
-    return Turn(lane, start(lane))
+    starts = {lane.campaign_id: max(lane.finish, virtual_time) for lane in lanes}
+    key = lambda lane: (starts[lane.campaign_id] + 1 / lane.share, -lane.share, lane.campaign_id.hex)  # noqa: E731
+    lane = min(lanes, key=key)
+    return Turn(lane, starts[lane.campaign_id], min(starts.values()))

@@ -176,8 +176,10 @@ class BatchWork:
     async def _wait(self, answer: Wait) -> bool:
         if self._too_long(answer):
             self._stop(Ended.WAITING)
-            self._resume_at = self.runtime.now() + timedelta(seconds=max(answer.seconds, 1.0))
+            # What holds for the whole account is said of the account: it may be opened again sooner.
             self._shut = answer if answer.for_all else None
+            later = 1.0 if answer.for_all else max(answer.seconds, 1.0)
+            self._resume_at = self.runtime.now() + timedelta(seconds=later)
             return False
         self._waited += answer.seconds
         await self.runtime.pause(max(answer.seconds, GATHER))
@@ -356,7 +358,8 @@ class BatchWork:
             return ended
         if ended is Ended.WAITING and self._resume_at is not None:
             if self._shut and self._shut.seconds > PARK_AT_LEAST:
-                await self.runtime.write(leases.park, self.lease.account, self._resume_at)
+                until = self.runtime.now() + timedelta(seconds=self._shut.seconds)
+                await self.runtime.write(leases.park, self.lease.account, until)
             await self.runtime.write(leases.give_back, self.lease, self._resume_at)
         else:
             await self.runtime.write(leases.finish, self.lease, self.runtime.now())

@@ -147,7 +147,7 @@ class Cluster:
         self.threads.shutdown()
         self.database.close()
 
-    # --- what is in the database ---------------------------------------------------------------------------------------
+    # --- what is in the database -------------------------------------------------------------------------------------
 
     def plant(self, ask: Ask) -> UUID:
         return plant(self.database, self.accounts, ask)
