@@ -243,7 +243,7 @@ class RateLimiter:
             self._settings.ramp_from,
             _ramp_length(budget.windows),
             int(pace.tolerance * MICROSECOND),
-            self._settings.peak,
+            budget.peak or self._settings.peak,
             len(budget.windows),
             *chain.from_iterable(_window_args(budget.windows, pace)),
             *_spans(budget.windows, pace),

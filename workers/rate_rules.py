@@ -57,12 +57,13 @@ class Cost:
 class Budget:
     """The windows that some requests of one account share: "submit" (polls too, where the provider shares them).
 
-    Without windows nothing is paced, but a block is still obeyed.
+    Without windows nothing is paced, but a block is still obeyed. `peak` overrides how fast it may catch up.
     """
 
     account: str
     windows: tuple[Window, ...]
     name: str = "submit"
+    peak: float | None = None
 
     @property
     def key(self) -> str:

@@ -27,6 +27,9 @@ KEEP_SECONDS: Final = 1.0  # a campaign's permit may be used that late: its rate
 ACCOUNT_HORIZON: Final = 0.1
 SENDER_MARGIN: Final = 0.55
 
+# What became due since the last question is granted in one answer; the account's own budget spaces it.
+ALL_THAT_IS_DUE: Final = 1e6
+
 SENDER: Final = "sender:"
 CAMPAIGN: Final = "campaign:"
 
@@ -36,7 +39,8 @@ def campaign_budget(campaign_id: UUID, max_rate: float) -> Budget:
     per = max(CAMPAIGN_WINDOW, 1.0 / max_rate)
     # A little more than the product: 0.1 x 10 must not become nought.
     limit = max(1, math.floor(max_rate * per + 1e-9))
-    return Budget(f"{CAMPAIGN}{campaign_id}", (Window(limit, per, Counts.MESSAGES, CAMPAIGN_MARGIN),), name="rate")
+    window = Window(limit, per, Counts.MESSAGES, CAMPAIGN_MARGIN)
+    return Budget(f"{CAMPAIGN}{campaign_id}", (window,), "rate", ALL_THAT_IS_DUE)
 
 
 def sender_budget(account: Account, sender: str) -> Budget | None:
@@ -46,7 +50,7 @@ def sender_budget(account: Account, sender: str) -> Budget | None:
     windows = (
         Window(window.limit, window.per, window.counts, SENDER_MARGIN) for window in windows_of(account.sender_limits)
     )
-    return Budget(account.name, tuple(windows), name=f"{SENDER}{sender}")
+    return Budget(account.name, tuple(windows), f"{SENDER}{sender}", ALL_THAT_IS_DUE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,12 +171,12 @@ def _order(account: str, order: Order, note: str) -> None:
 
 
 def _hurry(account: str) -> None:
-    from config.celery_app import app
-
     try:
+        from config.celery_app import app
+
         hurry(app.send_task, account)
     except (OSError, OperationalError, SettingsError) as error:
-        say(f"Redis does not answer ({type(error).__name__}); the order waits for it in the database")
+        say(f"Redis cannot be asked ({type(error).__name__}); the order waits in the database")
 
 
 def _tell(context: Context, account: str, order: Order) -> None:
