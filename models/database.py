@@ -6,18 +6,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 CLOCK_SECONDS = 10.0
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 class DatabaseError(Exception):
@@ -44,16 +43,21 @@ class Database:
         self.url = parsed.render_as_string(hide_password=False)
         if self.dialect == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine: Engine = create_engine(parsed, **_engine_options(self.dialect, pool_size))
+        self.engine: Engine = create_engine(parsed, hide_parameters=True, **_engine_options(self.dialect, pool_size))
         self._clock: tuple[datetime, float] | None = None
         self._clock_lock = threading.Lock()
+        self._writers: AbstractContextManager[object] = threading.Lock() if self.dialect == "sqlite" else nullcontext()
         if self.dialect == "sqlite":
             _prepare_sqlite(self.engine)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that commits at the end of the block, or not at all."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        """A transaction that commits at the end of the block, or not at all.
+
+        On SQLite the writers of this process queue here: its own busy handler sleeps and polls, up to a tenth of a
+        second at a time, whoever comes last may win, and throughput falls to a fraction.
+        """
+        with self._writers, Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
@@ -102,10 +106,23 @@ class Database:
         except SQLAlchemyError as error:
             raise DatabaseError(f"the database does not answer: {error.__class__.__name__}: {error}") from error
 
+    def at_head(self) -> bool:
+        """Whether the schema is the newest one this code knows. Migrations are numbered: 0001_…, 0002_…"""
+        newest = max(path.name[:4] for path in MIGRATIONS.glob("versions/[0-9]*.py"))
+        try:
+            with self.read() as session:
+                return newest in session.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+        except DBAPIError:
+            return False  # no such table: never migrated
+
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision; at the newest already it does nothing."""
+        # Imported here: Alembic costs every command a third of a second, and only this one needs it.
+        from alembic import command
+        from alembic.config import Config
+
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+        config.set_main_option("script_location", str(MIGRATIONS))
         with self.engine.connect() as connection:
             config.attributes["connection"] = connection
             if revision == "head" or not revision.startswith("-"):

@@ -41,7 +41,7 @@ log = structlog.get_logger("drumline.submit")
 SLICE = 500  # messages loaded at a time: bounds the memory of a large batch
 # Seconds after an intent in which its request may still leave: less than a limiter without memory allows for
 # (LimiterSettings.seed_slack), for it takes a request's age from its intent.
-BOARDING = 2.0
+BOARDING = 4.0
 PARK_AT_LEAST = 1.0  # seconds: for less, dispatching goes on
 GATHER = 0.12  # seconds: waits are at least that long, so that permits come several at a time; the horizon covers it
 PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees its place
@@ -233,8 +233,8 @@ class BatchWork:
 
     async def _deliver(self, chunk: Chunk, first: Pass, latest: float) -> None:
         """One request: wait for its slot, send, learn from the answer, record."""
-        permit = await self._board(chunk, first, latest)
-        if permit is None:
+        passed = await self._board(chunk, first, latest)
+        if passed is None:
             await self._record_unsent(chunk)
             return
         started = time.monotonic()
@@ -242,11 +242,26 @@ class BatchWork:
         elapsed = time.monotonic() - started
         if isinstance(answer, Reply):
             submission = self.account.provider.read_submit(chunk.messages, answer)
-            await self.account.gate.learn(submission.signal, submission.allowance, permit)
+            await self.account.gate.learn(submission.signal, submission.allowance, passed)
         else:
             submission = _failed(chunk, answer)
-            await self.account.gate.failed(answer, permit)
+            await self.account.gate.failed(answer, passed)
         await self._record(chunk, submission, answer, elapsed)
+
+    async def _board(self, chunk: Chunk, passed: Pass, latest: float) -> Pass | None:
+        """Wait for the slot. A missed one is replaced while the intent stands: writing it back and forth would cost
+        more time than the next slots have. None: the request must not leave now, or not by `latest` (monotonic)."""
+        while True:
+            if await passed.wait() and self._may_send():
+                return passed
+            await self.account.gate.unused(passed)
+            left = latest - time.monotonic()
+            if left <= 0 or not self._may_send():
+                return None
+            answer = await self.account.gate.one(chunk.cost, left, self._way.tolls if self._way else ())
+            if isinstance(answer, Wait):
+                return None
+            passed = answer
 
     async def _exchange(self, request: Request) -> Reply | NotSent | OutcomeUnknown:
         try:
@@ -258,21 +273,6 @@ class BatchWork:
         """Past the lease's end somebody else may have taken over: nothing leaves then. A pause by the operator and a
         shutdown also stop what is still on the ground."""
         return time.monotonic() < self._safe_until and self._stopped() is None
-
-    async def _board(self, chunk: Chunk, permit: Pass, latest: float) -> Pass | None:
-        """The permit, at its slot; if that was missed, another one, until `latest` (monotonic seconds). None: nothing
-        leaves."""
-        while True:
-            if await permit.wait() and self._may_send():
-                return permit
-            await self.account.gate.unused(permit)
-            left = latest - time.monotonic()
-            if left <= 0 or not self._may_send():
-                return None
-            answer = await self.account.gate.one(chunk.cost, left, self._way.tolls if self._way else ())
-            if isinstance(answer, Wait):
-                return None
-            permit = answer
 
     async def _record_unsent(self, chunk: Chunk) -> None:
         moves = [

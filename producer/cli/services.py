@@ -16,7 +16,6 @@ from config import names
 from config.accounts import AccountsError, load_accounts
 from config.settings import ROOT, Settings, settings
 from producer.cli.output import err, say
-from producer.demo.run import run_demo
 from producer.services.stack import Stack, StartError, beat_command, groups, threads_for, worker_command
 
 Everything = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -33,13 +32,17 @@ def up(
 ) -> None:
     """Start everything on this machine and stay: Redis (if none is configured), API, workers, beat, Flower."""
     if simulate:
-        _run(lambda: run_demo(settings(), err, stay=True))
+        from producer.demo.run import run_demo  # other commands shall not pay for importing it
+
+        _run(lambda: run_demo(settings(), err, stay=True), interrupted=0)
     else:
-        _run(lambda: _up(settings()))
+        _run(lambda: _up(settings()), interrupted=0)
 
 
 def demo() -> None:
     """Send the example campaign through four simulated providers, and compare every message with their ledger."""
+    from producer.demo.run import run_demo  # other commands shall not pay for importing it
+
     _run(lambda: run_demo(settings(), err, stay=False))
 
 
@@ -147,20 +150,19 @@ def _become(command: tuple[str, ...]) -> None:
     os.execv(command[0], command)  # noqa: S606 - our own interpreter with a fixed argument list
 
 
-def _run(work: Callable[[], Awaitable[int]]) -> None:
-    """Run until done or until Ctrl-C (or SIGTERM); everything started is ended either way."""
-    code = asyncio.run(_until_signal(work))
-    raise typer.Exit(code)
+def _run(work: Callable[[], Awaitable[int]], interrupted: int = 130) -> None:
+    """Run until done or until Ctrl-C (or SIGTERM, then exit code `interrupted`); all that was started is ended."""
+    raise typer.Exit(asyncio.run(_until_signal(work, interrupted)))
 
 
-async def _until_signal(work: Callable[[], Awaitable[int]]) -> int:
+async def _until_signal(work: Callable[[], Awaitable[int]], interrupted: int) -> int:
     task = asyncio.ensure_future(work())
-    interrupted = False
+    stopped = False
 
     def stop() -> None:
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
+        nonlocal stopped
+        if not stopped:
+            stopped = True
             say("ending…")
             task.cancel()
 
@@ -170,4 +172,4 @@ async def _until_signal(work: Callable[[], Awaitable[int]]) -> int:
     try:
         return await task
     except asyncio.CancelledError:
-        return 130 if interrupted else 1
+        return interrupted if stopped else 1
