@@ -36,6 +36,7 @@ from providers.wire import NotSent, Reply, Request
 from workers.breaker import CircuitBreaker
 from workers.chunks import Cap, request_cap
 from workers.decide import Rules
+from workers.desk import Desk
 from workers.gate import Gate, make_gates, past_costs
 from workers.intent_pace import IntentPace
 from workers.rate_limit import RateLimiter
@@ -62,7 +63,8 @@ class AccountRuntime:
     poll_gate: Gate  # polls and look-ups; the same budget where the provider shares it
     cap: Cap
     rules: Rules
-    pace: IntentPace = field(default_factory=IntentPace)
+    desk: Desk
+    pace: IntentPace
     in_flight: int = 0
     group_due: dict[str, float] = field(default_factory=dict)  # when to poll each provider group again (monotonic)
 
@@ -213,6 +215,7 @@ class Runtime:
     async def _open(self, account: Account) -> AccountRuntime:
         provider = open_provider(account, self.settings.public_url)
         gates = make_gates(self, account, provider)
+        pace = IntentPace()
         backoff = BACKOFFS.get(account.provider, DEFAULT)
         return AccountRuntime(
             account=account,
@@ -222,6 +225,8 @@ class Runtime:
                 Carrier.HTTPX,
             ),
             gate=gates.submit,
+            desk=Desk(gates.submit, lambda: pace.horizon),
+            pace=pace,
             poll_gate=gates.poll,
             cap=request_cap(provider.max_recipients, (*account.limits, *account.sender_limits)),
             rules=Rules(

@@ -258,10 +258,16 @@ class BatchWork:
             left = latest - time.monotonic()
             if left <= 0 or not self._may_send():
                 return None
-            answer = await self.account.gate.one(chunk.cost, left, self._way.tolls if self._way else ())
-            if isinstance(answer, Wait):
+            another = await self._rebook(chunk.cost, left, latest)
+            if another is None:
                 return None
-            passed = answer
+            passed = another
+
+    async def _rebook(self, cost: Cost, left: float, latest: float) -> Pass | None:
+        if self._way is None or not self._way.tolls:
+            return await self.account.desk.rebook(cost, latest)
+        answer = await self.account.gate.one(cost, left, self._way.tolls)
+        return None if isinstance(answer, Wait) else answer
 
     async def _exchange(self, request: Request) -> Reply | NotSent | OutcomeUnknown:
         try:
