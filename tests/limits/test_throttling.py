@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
 from config.accounts import Limit
 from models.states import MessageState
+from providers.accounts import open_provider
 from providers.base import Allowance, Misconfigured, Throttle
+from providers.wire import Reply
 from tests.limits.conftest import MakeCluster, Sandbox, account
 from tests.support.cluster import Ask, Cluster
 from workers.gate import Cost, Door, Gate, Pass, Wait
@@ -121,6 +125,19 @@ def test_fifty_answers_without_a_time_are_one_throttling_and_the_next_one_double
 def test_a_time_of_nought_is_no_time(pair: Cluster) -> None:
     learn(pair, 0, Throttle(0.0, "429"))
     assert blocked(pair)[0] > 3.0
+
+
+def test_a_reset_is_measured_by_the_providers_clock_even_if_ours_is_an_hour_wrong(sandbox: Sandbox) -> None:
+    provider = open_provider(account(sandbox(), "quicksms"), "https://us.test")
+    theirs = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    headers = {
+        "Date": format_datetime(theirs, usegmt=True),
+        "X-RateLimit-Limit": "1000",
+        "X-RateLimit-Remaining": "12",
+        "X-RateLimit-Reset": str(int(theirs.timestamp()) + 30),
+    }
+    _, allowance = provider.read_signal(Reply(200, headers, b"{}"))
+    assert allowance == Allowance(1000, 12, 30.0)
 
 
 def test_rate_headers_of_somebody_else_on_the_account_slow_us_down_before_a_429(
