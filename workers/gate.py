@@ -198,6 +198,8 @@ class Gate:
         self._closed_at = float("-inf")
         kind = FailureKind.UNREACHABLE if isinstance(error, NotSent) else FailureKind.TIMEOUT
         await self._quietly(self.breaker.record_failure(self.account, kind, error.reason, passed.token))
+        if passed.token:
+            self._changed()
 
     async def _signal(self, signal: Signal | None, passed: Pass | None) -> None:
         token = passed.token if passed else ""
