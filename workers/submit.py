@@ -205,6 +205,8 @@ class BatchWork:
         self.account.pace.took(time.monotonic() - began)
         if state is not CampaignState.RUNNING:
             self._stop(Ended.LEASE_LOST if state is None else Ended.NOT_RUNNING)
+            for permit in permits:
+                await self.account.gate.unused(permit)
             return False
         for chunk, permit in zip(chunks, permits, strict=True):
             await self._fly(self._only(chunk, moved), permit, began + BOARDING)
@@ -222,6 +224,7 @@ class BatchWork:
 
     async def _fly(self, chunk: Chunk, permit: Pass, latest: float) -> None:
         if not chunk.messages:
+            await self.account.gate.unused(permit)
             return
         self.requests += 1
         flight = asyncio.create_task(self._deliver(chunk, permit, latest))

@@ -16,6 +16,7 @@ from producer.cli import campaigns, keys, limits, operations, services
 from producer.cli.output import complain
 from producer.plan import RouteError
 from producer.readers import FileError
+from producer.rooms import WorkersError
 from producer.services.redis_server import NoRedisError
 from producer.services.stack import StartError
 
@@ -32,7 +33,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(limits.breaker, name="breaker")
 
 WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError)
-FAILED = (DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+FAILED = (WorkersError, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 
 def main() -> None:
