@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from phonenumbers.timezone import TIMEZONE_DATA
+from phonenumbers.tzdata import TIMEZONE_DATA
 
 from models.numberlookup import zone_names
 from models.numberplan import plan_of

@@ -237,5 +237,6 @@ def seconds_of(field: str, text: str) -> int:
 
 
 def _between(field: str, value: float, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+    given: object = value  # JSON may hold anything
+    if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given <= most:
         raise SteeringError(field, f"found {value!r}, expected a number from {least:g} to {most:g}")
