@@ -2,7 +2,7 @@
 
 Asked twice: when a slice of a batch is loaded, to close what is over the cap, and again in the transaction that writes
 the intents, under a lock, so that two campaigns that reach one number at the same moment cannot both pass.
-What counts is what was accepted by a provider or may have been; a refusal reached nobody.
+What counts is what arrived or may still; a refusal or a failure reached nobody.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
 
 from models.moves import Move
-from models.states import MessageState
+from models.states import OPEN_AT_PROVIDER, MessageState
 from models.steering import Caps
 from models.tables import Campaign, Message
 
 LOCK = 0x64726D6C63617073  # "drmlcaps": PostgreSQL's advisory lock for intents of capped campaigns
 
 _REACHED = or_(
-    Message.submitted_at.is_not(None),
-    Message.state.in_((MessageState.SUBMITTING, MessageState.UNKNOWN)),
-    Message.code == "outcome_unknown",
+    Message.state.in_((*OPEN_AT_PROVIDER, MessageState.DELIVERED, MessageState.SUBMITTING, MessageState.UNKNOWN)),
+    Message.code.in_(("outcome_unknown", "no_dlr")),
 )
 
 
@@ -73,7 +72,6 @@ def contacts(session: Session, caps: Caps, numbers: set[str], now: datetime) -> 
         .where(
             Message.msisdn.in_(sorted(numbers)),
             Message.attempted_at > since,
-            Message.state.not_in((MessageState.REJECTED, MessageState.QUEUED)),
             _REACHED,
         )
     )

@@ -69,6 +69,10 @@ class Chunk:
     request: Request
 
     @property
+    def ids(self) -> tuple[UUID, ...]:
+        return tuple(UUID(message.id) for message in self.messages)
+
+    @property
     def cost(self) -> Cost:
         return Cost(1, len(self.messages), sum(message.segments for message in self.messages))
 
@@ -394,7 +398,9 @@ def _write_intents(
     if state is not CampaignState.RUNNING:
         return state, frozenset()
     capped = _over_caps(session, [chunk for chunk, _ in rows], caps, now)
-    session.connection().execute(insert(Attempt), [{**row, "started_at": now} for _, row in rows])
+    attempts = [{**row, "started_at": now} for chunk, row in rows if not capped.issuperset(chunk.ids)]
+    if attempts:
+        session.connection().execute(insert(Attempt), attempts)
     moves = [
         Move(
             UUID(message.id),
