@@ -84,7 +84,7 @@ def move_all(session: Session, which: ColumnElement[bool], old: MessageState, mo
         .values(**row, trail=_MESSAGES.c.trail + line)
         .returning(_MESSAGES.c.campaign_id, _MESSAGES.c.account)
     )
-    moved = Counter(session.execute(statement).tuples())
+    moved = Counter((campaign_id, account) for campaign_id, account in session.execute(statement))
     delta: Counter[tuple[UUID, str, str]] = Counter()
     for (campaign_id, account), n in moved.items():
         delta[(campaign_id, account, old)] -= n

@@ -119,7 +119,7 @@ def look(session: Session, campaign: Campaign, rule: CanaryRule) -> Flight:
         .where(Message.batch_id.in_(mine))
         .group_by(Message.state, Message.code)
     )
-    return Flight({(state, code): n for state, code, n in session.execute(query).tuples()})
+    return Flight({(state, code): n for state, code, n in session.execute(query)})
 
 
 def decide(session: Session, campaign: Campaign, now: datetime) -> Word:

@@ -205,7 +205,7 @@ class _Copy:
         wanted = {message.batch_id for message in messages} - self._zones.keys()
         with self._database.read() as session:
             query = select(Batch.id, Batch.zones).where(Batch.id.in_(wanted))
-            self._zones |= dict(session.execute(query).tuples().all())
+            self._zones |= dict(session.execute(query).all())
 
     def _zones_of(self, message: Message) -> str | None:
         return self._zones.get(message.batch_id) or self._shape.zones(message.msisdn)
@@ -249,7 +249,7 @@ _KEPT = ("row_no", "account", "msisdn", "country", "sender", "text", "encoding",
 def _sizes(session: Session, source_id: UUID | None) -> dict[str, int]:
     """A full batch is as large as the source's largest; an account that only took over messages makes small ones."""
     query = select(Batch.account, func.max(Batch.size)).where(Batch.campaign_id == source_id).group_by(Batch.account)
-    return defaultdict(lambda: SMALL, session.execute(query).tuples().all())
+    return defaultdict(lambda: SMALL, session.execute(query).all())
 
 
 def _counted(rows: Sequence[Row]) -> dict[tuple[UUID, str, str], int]:

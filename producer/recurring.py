@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -95,12 +95,14 @@ def run_due(session: Session, now: datetime, grace: float) -> Due:
     missed = 0
     for entry in session.execute(query).scalars():
         due = entry.next_at or now
-        entry.next_at = parse_cron(entry.cron).after(now, entry.zone)
-        late = (now - due).total_seconds()
-        if late > grace:
+        cron = parse_cron(entry.cron)
+        entry.next_at = cron.after(now, entry.zone)
+        oldest = now - timedelta(seconds=grace)
+        if due < oldest:
             missed += 1
-            _note_missed(session, entry, due, late, now)
-        else:
+            _note_missed(session, entry, due, now)
+            due = cron.after(oldest, entry.zone)  # a later one may be within the grace
+        if due <= now:
             made.append(_run(session, entry, due, now))
     return Due(made, missed)
 
@@ -113,8 +115,9 @@ def _run(session: Session, entry: Recurring, due: datetime, now: datetime) -> UU
     return run.id
 
 
-def _note_missed(session: Session, entry: Recurring, due: datetime, late: float, now: datetime) -> None:
-    detail = f"the run of {_shown(due)} was missed by {late / 60:.0f} minutes and is left out"
+def _note_missed(session: Session, entry: Recurring, due: datetime, now: datetime) -> None:
+    late = (now - due).total_seconds() / 60
+    detail = f"the run of {_shown(due)} was missed by {late:.0f} minutes and is left out"
     note_event(session, entry.campaign_id, "recurring_missed", f"{detail}; next {_shown(entry.next_at)}", now)
 
 

@@ -24,14 +24,14 @@ def moment_of(text: str, zone: str, field: str = "at") -> datetime:
     except ValueError:
         raise CampaignError(field, f"{field}: found {text!r}, expected a time like 2026-12-01T09:00+01:00") from None
     if moment.tzinfo is not None:
-        return moment
+        return moment.astimezone(UTC)
     try:
         local = moment.replace(tzinfo=ZoneInfo(check_zone(zone)))
     except WindowError as error:
         raise CampaignError("zone", str(error)) from error
     if local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != moment:
         raise CampaignError(field, f"{field}: the clocks of {zone} leave out {text}: they go forward then")
-    return local
+    return local.astimezone(UTC)
 
 
 def upcoming(session: Session) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def brief_of(session: Session, lease: Lease, default: Caps) -> Brief:
     )  # fmt: skip
     row = session.execute(query).one()
     steering = steering_of(row.steering)
-    caps = (steering.caps or Caps()).over(default)
+    caps = (Caps() if steering.caps is None else steering.caps).over(default)
     zones: tuple[str, ...] = ()
     if steering.window is not None:
         zones = zones_from(row.zones if row.zones is not None else _zones_of_messages(session, lease.batch_id))

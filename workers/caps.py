@@ -76,7 +76,7 @@ def contacts(session: Session, caps: Caps, numbers: set[str], now: datetime) -> 
         )
     )
     found: dict[str, list[Contact]] = defaultdict(list)
-    for msisdn, message_id, at, said in session.execute(query).tuples():
+    for msisdn, message_id, at, said in session.execute(query):
         if at is not None:
             found[msisdn].append(Contact(message_id, at, said))
     return found

@@ -98,7 +98,7 @@ def close_some(session: Session, batches: ColumnElement[bool], move: Move, now: 
         .where(batches, Batch.state.in_(_NOBODYS))
         .limit(BATCHES)
         .with_for_update(skip_locked=True)
-    ).tuples()
+    )
     ids: list[UUID] = []
     messages = 0
     for batch_id, size in found:

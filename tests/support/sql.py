@@ -14,8 +14,11 @@ from sqlalchemy import create_engine, text
 from models.database import Database
 
 
+TEMPLATE = "drumline_template"
+
+
 class EmbeddedPostgres:
-    """One server for a test session; every `database()` is new and at the newest schema."""
+    """One server for a test session; every `url()` is a new database at the newest schema."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dl-pg-"))
@@ -30,12 +33,15 @@ class EmbeddedPostgres:
                 del os.environ["TMPDIR"]
             else:
                 os.environ["TMPDIR"] = before
+        self._run(f"CREATE DATABASE {TEMPLATE}")
+        with opened(self._uri(TEMPLATE)):
+            """Migrated once: copying it is much faster."""
 
     @contextmanager
     def url(self) -> Iterator[str]:
         """A database that is dropped at the end."""
         name = f"t{uuid4().hex}"
-        self._run(f"CREATE DATABASE {name}")
+        self._run(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
         try:
             yield self._uri(name)
         finally:
