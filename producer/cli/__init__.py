@@ -12,7 +12,7 @@ from config.logging import configure_logging
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
 from producer.campaigns import CampaignError
-from producer.cli import campaigns, keys, operations, services
+from producer.cli import campaigns, keys, operations, schedule, services
 from producer.cli.output import complain
 from producer.plan import RouteError
 from producer.readers import FileError
@@ -26,9 +26,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, operations, services):
+for module in (campaigns, schedule, operations, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(schedule.times, name="schedule")
+app.add_typer(schedule.repeats, name="recurring")
 
 WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError)
 FAILED = (DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
