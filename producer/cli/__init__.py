@@ -16,6 +16,7 @@ from producer.cli import campaigns, keys, operations, schedule, services
 from producer.cli.output import complain
 from producer.plan import RouteError
 from producer.readers import FileError
+from producer.rooms import WorkersError
 from producer.services.redis_server import NoRedisError
 from producer.services.stack import StartError
 
@@ -33,7 +34,7 @@ app.add_typer(schedule.times, name="schedule")
 app.add_typer(schedule.repeats, name="recurring")
 
 WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError)
-FAILED = (DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+FAILED = (WorkersError, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 
 def main() -> None:
