@@ -16,6 +16,8 @@ SWEEP = "sweep.run"
 SNAPSHOT = "accounts.snapshot"
 DISPATCH = "campaigns.dispatch"
 SCHEDULE = "campaigns.schedule"
+STEER = "campaigns.steer"
+COPY = "campaigns.copy"
 
 
 class Order(StrEnum):
@@ -26,7 +28,7 @@ class Order(StrEnum):
     UNBLOCK = "unblock"  # end the block after a 429 or a lock-out; the rate still ramps up
 
 
-CONTROL_TASKS = (DISPATCH, SCHEDULE)
+CONTROL_TASKS = (DISPATCH, SCHEDULE, STEER, COPY)
 REPORTS_TASKS = (APPLY_REPORTS, PLAN_POLLS, SWEEP)
 ACCOUNT_TASKS = (POLL_REPORTS, RESOLVE_UNKNOWN, SNAPSHOT)
 

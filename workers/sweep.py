@@ -166,10 +166,15 @@ def give_deadlines(session: Session, now: datetime) -> int:
 
 
 def cancel_queued(session: Session, now: datetime) -> int:
-    """What had not left when its campaign was cancelled."""
+    """What came back from a worker or a look-up after its campaign was cancelled and closed (see workers.closing).
+    Only once nothing of the campaign is planned any more, so that closing is done batch by batch."""
+    open_batch = exists().where(Batch.campaign_id == Campaign.id, Batch.state != BatchState.DONE)
+    cancelled = select(Campaign.id).where(
+        Campaign.state == CampaignState.CANCELLED, Campaign.finished_at.is_(None), ~open_batch
+    )
     query = (
         select(Message.id)
-        .where(Message.state == MessageState.QUEUED, Message.campaign_id.in_(_campaigns(CampaignState.CANCELLED)))
+        .where(Message.state == MessageState.QUEUED, Message.campaign_id.in_(cancelled))
         .limit(AT_ONCE)
     )
     moves = [Move(found, MessageState.CANCELLED, "campaign cancelled") for found in session.execute(query).scalars()]
