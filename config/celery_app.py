@@ -47,7 +47,7 @@ def make_app(configured: Settings) -> Celery:
             "socket_timeout": 30,
             "socket_keepalive": True,
             "global_keyprefix": "drumline:",
-            "queue_order_strategy": "priority",
+            "queue_order_strategy": "round_robin",
         },
         broker_connection_max_retries=None,  # Redis may be away for hours: nobody has to start the workers again
         beat_schedule=_beat(accounts, configured),
@@ -76,6 +76,7 @@ def _beat(accounts: list[str], configured: Settings) -> dict[str, Any]:
     shared = {
         "dispatch": _tick(names.DISPATCH, 1.0, names.CONTROL_QUEUE),
         "schedule": _tick(names.SCHEDULE, 1.0, names.CONTROL_QUEUE),
+        "steer": _tick(names.STEER, 1.0, names.CONTROL_QUEUE),
         "apply-reports": _tick(names.APPLY_REPORTS, 1.0, names.REPORTS_QUEUE),
         "plan-polls": _tick(names.PLAN_POLLS, 1.0, names.REPORTS_QUEUE),
         "sweep": _tick(names.SWEEP, configured.sweep_seconds, names.REPORTS_QUEUE),

@@ -7,20 +7,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    SQLAlchemyError,
-)
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -31,19 +24,16 @@ DEADLOCK_TRIES = 4
 _DEADLOCKS = frozenset({"40P01", "40001"})  # deadlock detected, serialization failure: nothing of it was committed
 MIGRATIONS = Path(__file__).with_name("migrations")
 
+PASSING_ERRORS = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+"""What may pass by itself: the database is away, full, read-only after a failover, locked, or two transactions crossed.
+Every other error is about the statement and comes again each time."""
+
+LASTING_ERRORS = (SQLAlchemyError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What one bad value leads to, in our reading of it or in the driver. Look for `PASSING_ERRORS` first."""
+
 
 class DatabaseError(Exception):
     """The database cannot be used. The text says what was tried and what to do."""
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether the database is away, busy or full, so that the very same may succeed later.
-
-    Everything else (a value that does not fit its column, a programming error) fails again however often it is tried.
-    """
-    if isinstance(error, OperationalError | InterfaceError | InternalError | PoolTimeout):
-        return True
-    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def is_deadlock(error: BaseException) -> bool:
@@ -71,17 +61,22 @@ class Database:
         self.url = parsed.render_as_string(hide_password=False)
         if self.dialect == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine: Engine = create_engine(parsed, **_engine_options(self.dialect, pool_size))
+        self.engine: Engine = create_engine(parsed, hide_parameters=True, **_engine_options(self.dialect, pool_size))
         self._clock: tuple[datetime, float] | None = None
         self._clock_lock = threading.Lock()
         self._asking = False
+        self._writers: AbstractContextManager[object] = threading.Lock() if self.dialect == "sqlite" else nullcontext()
         if self.dialect == "sqlite":
             _prepare_sqlite(self.engine)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that commits at the end of the block, or not at all."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        """A transaction that commits at the end of the block, or not at all.
+
+        On SQLite the writers of this process queue here: its own busy handler sleeps and polls, up to a tenth of a
+        second at a time, whoever comes last may win, and throughput falls to a fraction.
+        """
+        with self._writers, Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
@@ -152,6 +147,18 @@ class Database:
                 return newest in session.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
         except DBAPIError:
             return False  # no such table: never migrated
+
+    def schema(self) -> tuple[str | None, str]:
+        """The revision the database is at (None: empty) and the newest one. Raises what SQLAlchemy raises."""
+        from alembic.config import Config  # as in `migrate`
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        newest = ScriptDirectory.from_config(config).get_current_head()
+        with self.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision(), newest or ""
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision; at the newest already it does nothing."""

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from models.states import OPEN_AT_PROVIDER, BatchState, CampaignState, MessageState
+from models.states import OPEN_AT_PROVIDER, MessageState
 from models.tables import AccountStatus, Attempt, Base, Batch, Campaign, CampaignCount, CampaignEvent, Message
 
 NOT_FINAL = (
@@ -107,9 +107,44 @@ def recent_costs(
     query = select(Attempt.started_at, Attempt.messages, Attempt.segments).where(
         Attempt.account == account, Attempt.started_at > now - timedelta(seconds=seconds), Attempt.kind.in_(kinds)
     )
+    return _costs(session, query, now)
+
+
+def campaign_costs(
+    session: Session, campaign_id: UUID, now: datetime, seconds: float
+) -> list[tuple[float, int, int, int]]:
+    """The same of one campaign, over all accounts."""
+    query = (
+        select(Attempt.started_at, Attempt.messages, Attempt.segments)
+        .join(Batch, Batch.id == Attempt.batch_id)
+        .where(Batch.campaign_id == campaign_id, Attempt.started_at > now - timedelta(seconds=seconds))
+    )
+    return _costs(session, query, now)
+
+
+def sender_costs(
+    session: Session, account: str, own_sender: str | None, sender: str, now: datetime, seconds: float
+) -> list[tuple[float, int, int, int]]:
+    """The same of one sender ID at an account. Replays name no batch: they count for every sender."""
+    query = (
+        select(Attempt.started_at, Attempt.messages, Attempt.segments)
+        .outerjoin(Batch, Batch.id == Attempt.batch_id)
+        .outerjoin(Campaign, Campaign.id == Batch.campaign_id)
+        .where(
+            Attempt.account == account,
+            Attempt.started_at > now - timedelta(seconds=seconds),
+            Attempt.kind.in_(("submit", "replay")),
+        )
+    )
+    if own_sender is None:
+        query = query.where((Campaign.sender == sender) | (Attempt.batch_id.is_(None)))
+    return _costs(session, query, now)
+
+
+def _costs(session: Session, query: Select[datetime, int, int], now: datetime) -> list[tuple[float, int, int, int]]:
     return [
         (max(0.0, (now - started).total_seconds()), 1, messages, segments)
-        for started, messages, segments in session.execute(query)
+        for started, messages, segments in session.execute(query).tuples()
     ]
 
 
@@ -120,32 +155,6 @@ def account_status(session: Session, account: str) -> AccountStatus:
         insert_new(session, AccountStatus, [{"account": account, "snapshot": {}, "virtual_time": 0.0}])
         found = session.get_one(AccountStatus, account)
     return found
-
-
-def reopen_batches(session: Session, message_ids: Sequence[UUID], now: datetime) -> None:
-    """Messages that are queued again need their batch back in the plan, and not only when its others are due."""
-    if message_ids:
-        wanted = select(Message.batch_id).where(Message.id.in_(message_ids))
-        asleep = (Batch.state == BatchState.PLANNED) & (Batch.not_before > now)
-        _plan(session, Batch.id.in_(wanted) & or_(Batch.state == BatchState.DONE, asleep), now)
-
-
-def reopen_stranded(session: Session, now: datetime) -> int:
-    """Closed batches of running campaigns that hold a queued message after all; their number.
-
-    Who queues a message again reopens its batch, and still two transactions can miss each other. Nothing queued may
-    ever wait for nobody, so this looks at the rows themselves.
-    """
-    running = select(Campaign.id).where(Campaign.state == CampaignState.RUNNING)
-    queued = exists().where(Message.batch_id == Batch.id, Message.state == MessageState.QUEUED)
-    return _plan(session, Batch.campaign_id.in_(running) & (Batch.state == BatchState.DONE) & queued, now)
-
-
-def _plan(session: Session, which: ColumnElement[bool], now: datetime) -> int:
-    planned = session.execute(
-        update(Batch).where(which).values(state=BatchState.PLANNED, not_before=now).returning(Batch.id)
-    )
-    return len(planned.all())
 
 
 def note_event(session: Session, campaign_id: UUID, kind: str, detail: str, now: datetime) -> None:

@@ -22,13 +22,14 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from models.segments import Encoding
-from models.states import BatchState, CampaignState, MessageState
-from models.types import Money, UtcDateTime, Word, new_id
+from models.states import BatchState, CampaignState, CanaryState, MessageState
+from models.types import Money, SmallCount, Told, UtcDateTime, Word, new_id
 
 # On SQLite only INTEGER PRIMARY KEY counts up by itself.
 Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -58,9 +59,9 @@ class Campaign(Base):
     __tablename__ = "campaigns"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    name: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(Told(200))
     state: Mapped[CampaignState] = mapped_column(Word(CampaignState), index=True)
-    state_reason: Mapped[str | None] = mapped_column(Text)
+    state_reason: Mapped[str | None] = mapped_column(Told())
     sender: Mapped[str] = mapped_column(String(64))
     template: Mapped[str] = mapped_column(Text)
     common_text: Mapped[str | None] = mapped_column(Text)  # set when the template has no variables
@@ -71,16 +72,27 @@ class Campaign(Base):
     max_rate: Mapped[float | None] = mapped_column(Double)  # messages a second over all accounts
     validity: Mapped[int | None] = mapped_column(Integer)  # seconds
     on_unknown: Mapped[str] = mapped_column(String(10), default="give_up")
+    # Whether messages may move to another account of the route while theirs is out of order.
+    failover: Mapped[bool] = mapped_column(Boolean, default=True, server_default=sql("true"))
     start_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     import_until: Mapped[datetime | None]  # lease of whoever imports; ended means the importer died
-    source: Mapped[str | None] = mapped_column(String(255))
+    source: Mapped[str | None] = mapped_column(Told(255))
     rows_total: Mapped[int] = mapped_column(Integer, default=0)
     rows_accepted: Mapped[int] = mapped_column(Integer, default=0)
     rows_rejected: Mapped[int] = mapped_column(Integer, default=0)
     segments_total: Mapped[int] = mapped_column(BigInteger, default=0)
+    steering: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # see models.steering
+    anchor_at: Mapped[datetime | None]  # pace and validity count from here: the start, moved on by pauses
+    paused_at: Mapped[datetime | None]
+    canary: Mapped[CanaryState | None] = mapped_column(Word(CanaryState))
+    canary_at: Mapped[datetime | None]  # when the last message of the canary had left
+    guard_marks: Mapped[list[list[int]] | None] = mapped_column(JSON(none_as_null=True))  # see producer.guard
+    origin_id: Mapped[UUID | None] = mapped_column(index=True)  # the campaign whose recipients this one copies
+    origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # how; see producer.copies
+    copy_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # still to be copied
 
 
 class Batch(Base):
@@ -98,6 +110,8 @@ class Batch(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(64))
     lease_token: Mapped[int] = mapped_column(Integer, default=0)  # counts leases: the fence
     lease_until: Mapped[datetime | None]
+    position: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # of its first message, from 0
+    zones: Mapped[str | None] = mapped_column(Text)  # where its recipients are; None: not known, ask the messages
 
     __table_args__ = (
         Index("ix_batches_due", "account", "campaign_id", "not_before", postgresql_where=sql("state = 'planned'"),
@@ -124,7 +138,7 @@ class Message(Base):
     text: Mapped[str | None] = mapped_column(Text)  # None: the campaign's common text
     encoding: Mapped[str] = mapped_column(String(5))
     segments: Mapped[int] = mapped_column(SmallInteger)
-    reference: Mapped[str | None] = mapped_column(String(128))  # the client's own
+    reference: Mapped[str | None] = mapped_column(Told(128))  # the client's own
     state: Mapped[MessageState] = mapped_column(Word(MessageState), default=MessageState.QUEUED)
     not_before: Mapped[datetime | None]  # queued: not due before; unknown: when to look next
     tries: Mapped[int] = mapped_column(SmallInteger, default=0)  # refusals spent, never rate waits
@@ -132,23 +146,23 @@ class Message(Base):
     ref_round: Mapped[int] = mapped_column(SmallInteger, default=1)
     attempt_id: Mapped[UUID | None] = mapped_column()  # the last one: the fence of whoever records its answer
     attempted_at: Mapped[datetime | None]
-    provider_id: Mapped[str | None] = mapped_column(String(128))
-    group_id: Mapped[str | None] = mapped_column(String(128))
+    provider_id: Mapped[str | None] = mapped_column(Told(128))
+    group_id: Mapped[str | None] = mapped_column(Told(128))
     submitted_at: Mapped[datetime | None]
     final_at: Mapped[datetime | None]
     provider_at: Mapped[datetime | None]  # delivered (or failed) when, by the provider's clock
     deadline: Mapped[datetime | None]  # no report by then: expired (no_dlr)
-    code: Mapped[str | None] = mapped_column(String(64))
-    klass: Mapped[str | None] = mapped_column(String(20))
-    reason: Mapped[str | None] = mapped_column(String(300))
-    parts: Mapped[int | None] = mapped_column(SmallInteger)
+    code: Mapped[str | None] = mapped_column(Told(64))
+    klass: Mapped[str | None] = mapped_column(Told(20))
+    reason: Mapped[str | None] = mapped_column(Told(300))
+    parts: Mapped[int | None] = mapped_column(SmallCount)
     price: Mapped[Decimal | None]
-    currency: Mapped[str | None] = mapped_column(String(8))
-    network: Mapped[str | None] = mapped_column(String(64))
-    channel: Mapped[str | None] = mapped_column(String(16))
+    currency: Mapped[str | None] = mapped_column(Told(8))
+    network: Mapped[str | None] = mapped_column(Told(64))
+    channel: Mapped[str | None] = mapped_column(Told(16))
     read_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]  # cannot leave after this
-    trail: Mapped[str] = mapped_column(Text, default="")
+    trail: Mapped[str] = mapped_column(Told(), default="")
 
     __table_args__ = (
         Index("ix_messages_batch", "batch_id", "state"),
@@ -171,7 +185,7 @@ class Message(Base):
         Index("ix_messages_not_final", "campaign_id",
               postgresql_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')"),
               sqlite_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')")),
-        Index("ix_messages_msisdn", "msisdn"),
+        Index("ix_messages_msisdn", "msisdn", "attempted_at"),  # who was written to, and when: for the caps
     )  # fmt: skip
 
     @property
@@ -196,6 +210,17 @@ def message_id_of(ref: str) -> UUID | None:
         return None
 
 
+def ref_round_of(ref: str) -> int | None:
+    """The round a client reference was made in, or None when it does not say."""
+    match ref[36:].partition("-r"):
+        case ("", "", ""):
+            return 1
+        case ("", "-r", number) if number.isdecimal() and len(number) < 5:
+            return int(number)
+        case _:
+            return None
+
+
 class Attempt(Base):
     """One HTTP request to one account. Written before a byte leaves; ended with its answer."""
 
@@ -208,9 +233,9 @@ class Attempt(Base):
     started_at: Mapped[datetime]
     elapsed_ms: Mapped[int | None] = mapped_column(Integer)  # None: no answer was recorded
     status: Mapped[int | None] = mapped_column(SmallInteger)
-    outcome: Mapped[str | None] = mapped_column(String(20))
-    reason: Mapped[str | None] = mapped_column(String(300))
-    request_id: Mapped[str | None] = mapped_column(String(128))
+    outcome: Mapped[str | None] = mapped_column(Told(20))
+    reason: Mapped[str | None] = mapped_column(Told(300))
+    request_id: Mapped[str | None] = mapped_column(Told(128))
     messages: Mapped[int] = mapped_column(Integer, default=0)
     segments: Mapped[int] = mapped_column(Integer, default=0)
     message_ids: Mapped[list[str] | None] = mapped_column()
@@ -228,11 +253,11 @@ class InboxPage(Base):
     account: Mapped[str] = mapped_column(String(31))
     kind: Mapped[str] = mapped_column(String(10))  # pull | push | look_up
     received_at: Mapped[datetime]
-    content_type: Mapped[str] = mapped_column(String(100), default="")
-    query: Mapped[str] = mapped_column(Text, default="")
+    content_type: Mapped[str] = mapped_column(Told(100), default="")
+    query: Mapped[str] = mapped_column(Told(), default="")
     body: Mapped[bytes] = mapped_column(LargeBinary)
     parsed_at: Mapped[datetime | None]
-    error: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Told())
 
     __table_args__ = (
         Index("ix_inbox_new", "id", postgresql_where=sql("parsed_at IS NULL"), sqlite_where=sql("parsed_at IS NULL")),
@@ -246,18 +271,18 @@ class DeliveryReport(Base):
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     account: Mapped[str] = mapped_column(String(31))
-    dedupe: Mapped[str] = mapped_column(String(200))
+    dedupe: Mapped[str] = mapped_column(Told(200))
     inbox_id: Mapped[int | None] = mapped_column(BigInteger)
     received_at: Mapped[datetime]
-    provider_id: Mapped[str | None] = mapped_column(String(128))
-    ref: Mapped[str | None] = mapped_column(String(200))
-    msisdn: Mapped[str | None] = mapped_column(String(32))
+    provider_id: Mapped[str | None] = mapped_column(Told(128))
+    ref: Mapped[str | None] = mapped_column(Told(200))
+    msisdn: Mapped[str | None] = mapped_column(Told(32))
     state: Mapped[MessageState | None] = mapped_column(Word(MessageState))
-    raw_status: Mapped[str] = mapped_column(String(100), default="")
+    raw_status: Mapped[str] = mapped_column(Told(100), default="")
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     message_id: Mapped[UUID | None] = mapped_column()
     applied_at: Mapped[datetime | None]
-    effect: Mapped[str | None] = mapped_column(String(40))  # what it did: moved, repeated, late, ...
+    effect: Mapped[str | None] = mapped_column(Told(40))  # what it did: moved, repeated, late, ...
     tries: Mapped[int] = mapped_column(SmallInteger, default=0)
     next_try_at: Mapped[datetime | None]
 
@@ -299,6 +324,10 @@ class AccountStatus(Base):
     snapshot: Mapped[dict[str, Any]] = mapped_column(default=dict)
     updated_at: Mapped[datetime | None]
     parked_until: Mapped[datetime | None]  # breaker open or blocked: nothing is dispatched before
+    # The breaker is not closed: one batch at a time, whose first request is the probe.
+    trial: Mapped[bool] = mapped_column(Boolean, default=False, server_default=sql("false"))
+    order_word: Mapped[str | None] = mapped_column(String(20))  # what an operator wants done, until it is done
+    order_note: Mapped[str | None] = mapped_column(String(300))
     next_poll_at: Mapped[datetime | None]
     virtual_time: Mapped[float] = mapped_column(Double, default=0.0)
 
@@ -309,8 +338,8 @@ class Suppression(Base):
     __tablename__ = "suppressions"
 
     msisdn: Mapped[str] = mapped_column(String(17), primary_key=True)
-    sender: Mapped[str] = mapped_column(String(64), primary_key=True, default="")
-    source: Mapped[str] = mapped_column(String(64), default="")
+    sender: Mapped[str] = mapped_column(Told(64), primary_key=True, default="")
+    source: Mapped[str] = mapped_column(Told(64), default="")
     created_at: Mapped[datetime]
 
 
@@ -322,10 +351,10 @@ class Reject(Base):
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
     row_no: Mapped[int] = mapped_column(Integer)
-    column: Mapped[str] = mapped_column(String(100), default="")
-    value: Mapped[str] = mapped_column(String(200), default="")
-    code: Mapped[str] = mapped_column(String(40))
-    reason: Mapped[str] = mapped_column(String(400))
+    column: Mapped[str] = mapped_column(Told(100), default="")
+    value: Mapped[str] = mapped_column(Told(200), default="")
+    code: Mapped[str] = mapped_column(Told(40))
+    reason: Mapped[str] = mapped_column(Told(400))
 
 
 class CampaignEvent(Base):
@@ -336,8 +365,24 @@ class CampaignEvent(Base):
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
     at: Mapped[datetime]
-    kind: Mapped[str] = mapped_column(String(40))
-    detail: Mapped[str] = mapped_column(Text, default="")
+    kind: Mapped[str] = mapped_column(Told(40))
+    detail: Mapped[str] = mapped_column(Told(), default="")
+
+
+class Recurring(Base):
+    """A campaign sent again and again: each run is a campaign of its own with the same recipients and texts."""
+
+    __tablename__ = "recurring"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(200))
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    cron: Mapped[str] = mapped_column(String(200))
+    zone: Mapped[str] = mapped_column(String(64))
+    next_at: Mapped[datetime | None] = mapped_column(index=True)  # None: never again
+    last_at: Mapped[datetime | None]
+    last_campaign_id: Mapped[UUID | None]
+    created_at: Mapped[datetime]
 
 
 class InboundMessage(Base):
@@ -347,10 +392,10 @@ class InboundMessage(Base):
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     account: Mapped[str] = mapped_column(String(31))
-    inbound_id: Mapped[str] = mapped_column(String(128))
-    msisdn: Mapped[str] = mapped_column(String(32))
-    to: Mapped[str] = mapped_column(String(64))
-    text: Mapped[str] = mapped_column(Text)
+    inbound_id: Mapped[str] = mapped_column(Told(128))
+    msisdn: Mapped[str] = mapped_column(Told(32))
+    to: Mapped[str] = mapped_column(Told(64))
+    text: Mapped[str] = mapped_column(Told())
     received_at: Mapped[datetime]
     stop_word: Mapped[bool] = mapped_column(Boolean, default=False)
 

@@ -7,7 +7,7 @@ from. A file that turns out broken, even at its last byte, leaves the campaign `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,19 +17,22 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from config.accounts import Account
+from config.pace import batch_size
 from models.database import Database
 from models.moves import add_counts, trail_line
 from models.msisdn import Msisdn
 from models.queries import note_event
 from models.segments import measure
 from models.states import CampaignState, MessageState
+from models.steering import steering_of
 from models.tables import Batch, Campaign, CampaignCount, Lane, Message, Reject, Suppression
 from models.types import new_id
 from producer.audience import Accepted, Audience, Chunk, Rejected
 from producer.audience_types import Refusal, Rules
 from producer.campaigns import CampaignError, sender_for
-from producer.plan import Rota, batch_size
+from producer.plan import Rota
 from producer.readers import Hint, open_table
+from producer.shaping import Batcher, Shape
 from producer.template import Template
 from providers.base import Failure, Outgoing, Provider
 
@@ -70,8 +73,8 @@ class Importer:
         table = open_table(source, hint or Hint())
         with self.database.write() as session:
             campaign = self._begin(session, campaign_id)
-        work = _Work(self, campaign)
         try:
+            work = _Work(self, campaign)
             for chunk in work.audience.chunks(table):
                 work.add(chunk)
                 self._write(work, last=False)
@@ -136,14 +139,6 @@ class Importer:
             note_event(session, campaign_id, "import_failed", reason[:2000], self.now())
 
 
-@dataclass
-class _Filling:
-    """Messages of one account on their way into a batch."""
-
-    size: int
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-
 class _Work:
     """One import: decides, chooses accounts, cuts batches."""
 
@@ -156,19 +151,18 @@ class _Work:
         self._rota = Rota(campaign.route)
         self._chosen: list[str] = []
         self._options = {str(name): str(value) for name, value in campaign.options.items()}
-        self._filling = {
-            name: _Filling(
-                batch_size(importer.accounts[name], importer.providers[name].max_recipients, importer.batch_seconds)
-            )
+        sizes = {
+            name: batch_size(importer.accounts[name], importer.providers[name].max_recipients, importer.batch_seconds)
             for name in campaign.route
         }
-        self._batches: list[dict[str, Any]] = []
-        self._messages: list[dict[str, Any]] = []
+        self._shape = Shape(steering_of(campaign.steering))
+        self._batcher = Batcher(campaign.id, sizes, self._shape, importer.now)
         self._rejects: list[dict[str, Any]] = []
         rules = Rules(
             default_region=importer.default_region,
             suppressed=importer.suppressed(set(self._senders.values())),
             check=self._choose,
+            zones=self._shape.steering.window is not None,
         )
         self.audience = Audience(Template.parse(campaign.template), rules)
 
@@ -203,14 +197,10 @@ class _Work:
         self.rejected += len(chunk.rejected)
 
     def _place(self, row: Accepted, account: str) -> None:
-        filling = self._filling[account]
-        filling.rows.append(self._message(row, account))
+        self._batcher.place(self._message(row, account), self._shape.zones(row.msisdn, row.zone))
         self.segments += row.segments
-        if len(filling.rows) >= filling.size:
-            self._cut(account)
 
     def _message(self, row: Accepted, account: str) -> dict[str, Any]:
-        validity = self.campaign.validity
         return {
             "id": new_id(),
             "campaign_id": self.campaign.id,
@@ -224,28 +214,8 @@ class _Work:
             "segments": row.segments,
             "reference": row.reference,
             "state": MessageState.QUEUED,
-            "expires_at": None if validity is None else self._starts() + timedelta(seconds=validity),
             "trail": trail_line(MessageState.QUEUED, "imported", self._now()),
         }
-
-    def _starts(self) -> datetime:
-        return max(self._now(), self.campaign.start_at or self._now())
-
-    def _cut(self, account: str) -> None:
-        """Close the batch that is being filled."""
-        filling = self._filling[account]
-        batch_id = new_id()
-        self._batches.append(
-            {
-                "id": batch_id,
-                "campaign_id": self.campaign.id,
-                "account": account,
-                "size": len(filling.rows),
-                "not_before": self._now(),
-            }
-        )
-        self._messages += [{**row, "batch_id": batch_id} for row in filling.rows]
-        filling.rows = []
 
     def _reject(self, row: Rejected) -> dict[str, Any]:
         return {
@@ -259,12 +229,8 @@ class _Work:
 
     def take(self, *, last: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
         """What is ready to be written; at the end also the batches that did not get full."""
-        if last:
-            for account, filling in self._filling.items():
-                if filling.rows:
-                    self._cut(account)
-        ready = (self._batches, self._messages, self._rejects)
-        self._batches, self._messages, self._rejects = [], [], []
+        ready = (*self._batcher.take(last=last), self._rejects)
+        self._rejects = []
         return ready
 
     def counted(self, messages: list[dict[str, Any]]) -> dict[tuple[UUID, str, str], int]:

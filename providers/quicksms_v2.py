@@ -30,6 +30,7 @@ from providers.base import (
 )
 from providers.quicksms_codes import CODES, PARAM_CLASSES, SEND_STATES, UNCLEAR_CODES, Rule, refused
 from providers.quicksms_scan import original_id, resume_at
+from providers.retry_after import parse_http_date
 from providers.shared import (
     Options,
     bare_refusal,
@@ -169,7 +170,7 @@ class V2Send:
             if name in message.options and flag(dict(message.options), name) is None:
                 return _failure("VALIDATION_ERROR", f"option {name} is neither true nor false")
         why = metadata_fault(self._of(message).metadata)
-        if why is None and max(len(message.ref), len(message.id)) > _MOST_REFERENCE:
+        if why is None and len(message.ref) > _MOST_REFERENCE:
             why = f"a reference has at most {_MOST_REFERENCE} characters"
         return _failure("VALIDATION_ERROR", why) if why else None
 
@@ -206,7 +207,7 @@ class V2Send:
             "smart_routing": wants.smart_routing or None,
             "sms_failover_sender": wire_sender(wants.failover) if wants.smart_routing and wants.failover else None,
             "expiry": None if message.validity is None else _expiry(message.validity),
-            "customer_id": message.id,
+            "customer_id": message.ref,
             "metadata": dict(sorted(wants.metadata.items())) or None,
             "sandbox": wants.sandbox or None,
             "callback_url": self._callback,
@@ -241,11 +242,14 @@ class V2Send:
         remaining = whole(reply.header("x-ratelimit-remaining"))
         if limit is None or remaining is None or limit <= 0 or remaining < 0:
             return None
-        return Allowance(limit, remaining, self._reset_in(reply.header("x-ratelimit-reset")))
+        return Allowance(limit, remaining, self._reset_in(reply))
 
-    def _reset_in(self, given: str | None) -> float | None:
-        at = timestamp(given)
-        wait = (at - self._clock()).total_seconds() if at else None
+    def _reset_in(self, reply: Reply) -> float | None:
+        """Measured against the answer's own `Date`: the clock of this machine may be wrong."""
+        at = timestamp(reply.header("x-ratelimit-reset"))
+        clock = self._clock()
+        now = parse_http_date(reply.header("date"), clock) or clock
+        wait = (at - now).total_seconds() if at else None
         return max(0.0, wait) if wait is not None and abs(wait) <= 3600 else None
 
     def _judge(self, message: Outgoing, reply: Reply, body: object) -> tuple[Outcome, Signal | None]:
@@ -256,7 +260,7 @@ class V2Send:
     def _judge_success(self, message: Outgoing, reply: Reply, body: object) -> tuple[Outcome, Signal | None]:
         entry = mapping(body, "messages", 0)
         status, given_id = text(entry, "status"), text(entry, "quicksms_id")
-        if text(entry, "customer_id") not in (None, message.id):
+        if text(entry, "customer_id") not in (None, message.ref):
             return Unclear("the answer is about another message"), None
         if status == "REJECTED" and given_id is None:
             return self._rejected(reply, error_of(body))

@@ -88,18 +88,20 @@ async def _drain(runtime: Runtime, account: AccountRuntime, firsts: deque[Page],
             if reply is None:
                 break  # the next list may still be had
             stored += 1
-            page = account.provider.following(page, reply) if await _still_ours(lock, account.name) else None
+            if not await _still_ours(lock, account.name):
+                firsts.clear()
+                return stored
+            page = account.provider.following(page, reply)
     return stored
 
 
 async def _still_ours(lock: Lock, account: str) -> bool:
-    """The lock anew for the next page. Without it the rest is left to the next poll."""
+    """Extend the lock before the next page. Lost: somebody else polls by now, or Redis is away."""
     try:
-        await lock.reacquire()
+        return bool(await lock.reacquire())
     except (LockError, RedisError) as error:
         log.warning("poll_lock_lost", account=account, error=type(error).__name__)
         return False
-    return True
 
 
 async def _pull(runtime: Runtime, account: AccountRuntime, page: Page) -> Reply | None:
@@ -112,7 +114,7 @@ async def _pull(runtime: Runtime, account: AccountRuntime, page: Page) -> Reply 
             await runtime.insist(store_page, account.name, "pull", reply.body, content_type, runtime.now())
 
     try:
-        reply = await charged_send(runtime, account, account.provider.page_request(page), "poll", keep)
+        reply = await charged_send(runtime, account, account.provider.page_request(page), "poll", keep=keep)
     except (NotSent, OutcomeUnknown) as error:
         log.warning("poll_failed", account=account.name, error=error.reason)
         return None

@@ -11,6 +11,8 @@ SHORTEST_MARGIN = 0.025
 LONGEST_MARGIN = 0.200
 MARGIN_SHARE = 1 / 300
 GRACE_PART = 0.6
+# Without a window no moment is too late; only a block makes such a permit void.
+UNLIMITED_GRACE = 60.0
 
 
 # The scripts' units are 1, 2, 3, in this order.
@@ -57,12 +59,13 @@ class Cost:
 class Budget:
     """The windows that some requests of one account share: "submit" (polls too, where the provider shares them).
 
-    Without windows nothing is paced, but a block is still obeyed.
+    Without windows nothing is paced, but a block is still obeyed. `peak` overrides how fast it may catch up.
     """
 
     account: str
     windows: tuple[Window, ...]
     name: str = "submit"
+    peak: float | None = None
 
     @property
     def key(self) -> str:
@@ -71,17 +74,17 @@ class Budget:
 
 def submit_budget(account: Account) -> Budget:
     """What submitting on this account shares."""
-    return Budget(account.name, _windows(account.limits))
+    return Budget(account.name, windows_of(account.limits))
 
 
 def poll_budget(account: Account) -> Budget:
     """What polls and look-ups share: the same as submitting, unless the account has limits of their own for them."""
     if account.poll_limits is None:
         return submit_budget(account)
-    return Budget(account.name, _windows(account.poll_limits), name="poll")
+    return Budget(account.name, windows_of(account.poll_limits), name="poll")
 
 
-def _windows(limits: Sequence[Limit]) -> tuple[Window, ...]:
+def windows_of(limits: Sequence[Limit]) -> tuple[Window, ...]:
     return tuple(Window(limit.limit, limit.per, limit.counts) for limit in limits)
 
 
@@ -146,7 +149,7 @@ def plan_pace(windows: tuple[Window, ...]) -> Pace:
     Next to 60 per minute, "10 per second" may have a generous margin (it never binds): both get the minute's grace.
     """
     if not windows:
-        return Pace(grace=LONGEST_MARGIN, margins=(), tolerance=0.0)
+        return Pace(grace=UNLIMITED_GRACE, margins=(), tolerance=0.0)
     tightest = min(_rate(window, _margin(window)) for window in windows)
     choices = sorted({_margin(window) * GRACE_PART for window in windows}, reverse=True)
     harmless = (grace for grace in choices if not _slows_down(windows, grace, tightest))

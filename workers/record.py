@@ -17,9 +17,9 @@ import structlog
 from sqlalchemy import Table, bindparam, func, update
 from sqlalchemy.orm import Session
 
-from models.database import is_away
+from models import leases
+from models.database import PASSING_ERRORS
 from models.moves import Move, apply_moves
-from models.queries import reopen_batches
 from models.states import MessageState
 from models.tables import Attempt, Message
 
@@ -27,7 +27,7 @@ log = structlog.get_logger("drumline.record")
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]  # declared as FromClause, is a Table
 _ATTEMPTS: Table = Attempt.__table__  # type: ignore[assignment]  # as above
-_LINK = ("provider_id", "group_id", "submitted_at", "deadline")
+_LINK = ("provider_id", "group_id", "submitted_at", "deadline", "parts", "price", "currency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,16 @@ class Answered:
     moves: Sequence[Move] = field(default_factory=tuple)
 
 
-_Waiting = tuple[Answered, "asyncio.Future[None]"]
-
-
 def write_answers(session: Session, answers: Sequence[Answered], now: datetime) -> None:
     """End the attempts and move their messages, in the caller's transaction."""
     end_attempts(session, answers)
     moves = [move for answer in answers for move in answer.moves]
-    moved = {item.message_id: item for item in apply_moves(session, moves, now)}
-    _link_overtaken(session, [move for move in moves if move.message_id not in moved])
-    # An answer that came after the lease had ended and the sweep had said `unknown`: the batch may be closed by now.
-    late = [item.message_id for item in moved.values() if item.old is MessageState.UNKNOWN]
-    reopen_batches(session, [one for one in late if moved[one].new is MessageState.QUEUED], now)
+    moved = apply_moves(session, moves, now)
+    reached = {item.message_id for item in moved}
+    _link_overtaken(session, [move for move in moves if move.message_id not in reached])
+    # An answer later than its lease: the sweep has closed the batch already, and now something in it is due again.
+    back = (MessageState.UNKNOWN, MessageState.QUEUED)
+    leases.reopen(session, [item.message_id for item in moved if (item.old, item.new) == back], now)
 
 
 def end_attempts(session: Session, answers: Sequence[Answered]) -> None:
@@ -104,6 +102,9 @@ _LINK_MESSAGE = (
 )
 
 
+_Waiting = tuple[Answered, "asyncio.Future[None]"]
+
+
 class Recorder:
     """Collects the answers of all batches of this process and writes them together."""
 
@@ -136,7 +137,7 @@ class Recorder:
         self._wake.set()
         await done
 
-    async def close(self, patience: float) -> int:
+    async def close(self, patience: float = 60.0) -> int:
         """Write what waits, for so many seconds at most; the number of answers that could not be written. Their
         messages stay `submitting` and become `unknown`."""
         if waiting := tuple(self._open):
@@ -171,7 +172,7 @@ class Recorder:
             attempt = asyncio.ensure_future(self._write(answers))
             await asyncio.wait({attempt})
             error = attempt.exception()
-            if error is None or not is_away(error):
+            if error is None or not isinstance(error, PASSING_ERRORS):
                 return error
             log.warning("answers_wait_for_database", answers=len(answers), error=type(error).__name__)
             await asyncio.sleep(self._retry)

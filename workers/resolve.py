@@ -19,12 +19,13 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from models import leases
 from models.moves import Move, apply_moves
-from models.queries import reopen_batches
 from models.states import MessageState
 from models.tables import Attempt, Campaign, Message
 from models.types import new_id
 from providers.base import (
+    Accepted,
     FailureClass,
     Found,
     LookUpBy,
@@ -36,13 +37,15 @@ from providers.base import (
     Refused,
     Report,
     Sighting,
+    Signal,
     Sought,
     Unclear,
 )
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide
-from workers.gate import LEAVE_WITHIN, Cost, Pass, Wait
+from workers.gate import LEAVE_WITHIN, Cost, Gate, Pass, Wait
 from workers.outgoing import outgoing
+from workers.reconcile import report_move
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
 
@@ -174,6 +177,7 @@ def _absent(case: Case, policy: LookUpPolicy, now: datetime) -> Step:
 
 
 def _adopt(case: Case, report: Report, now: datetime, rules: Rules) -> Decision:
+    """The look-up may already show how it ended; that is a report like any other."""
     values: dict[str, Any] = {
         "provider_id": report.provider_id,
         "submitted_at": case.attempted_at,
@@ -182,7 +186,10 @@ def _adopt(case: Case, report: Report, now: datetime, rules: Rules) -> Decision:
     }
     if report.group_id:
         values["group_id"] = report.group_id
-    return Decision(MessageState.SUBMITTED, "found at the provider", values)
+    if report.state is None:
+        return Decision(MessageState.SUBMITTED, "found at the provider", values)
+    move = report_move(case.id, report)
+    return Decision(move.new, f"found at the provider {report.raw_status}".strip(), {**values, **move.values})
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------
@@ -219,25 +226,13 @@ def _judge_all(
     linked = set(_linked(session, account.name, sightings))
     policy, rules = account.policy, account.rules
     steps: list[Step] = []
-    reports: list[tuple[Case, Report]] = []
     for case in cases:
         sighting = sightings.get(case.message.id, NoAnswer("the look-up left it out"))
         step = judge(case, sighting, frozenset(linked), policy, asked, rules)
         steps.append(step)
-        if step.decision and isinstance(sighting, Found) and (adopted := step.decision.values.get("provider_id")):
+        if step.decision and (adopted := step.decision.values.get("provider_id")):
             linked.add(adopted)
-            reports += [(case, c) for c in sighting.candidates if c.provider_id == adopted]
     _apply(session, steps, now)
-    for case, report in reports:
-        _apply_found_state(session, case, report, now)
-
-
-def _apply_found_state(session: Session, case: Case, report: Report, now: datetime) -> None:
-    """The look-up may already show how it ended; that is a report like any other."""
-    from workers.reconcile import report_move  # the two modules look at the same reports from two sides
-
-    if report.state not in {None, MessageState.SUBMITTED}:
-        apply_moves(session, [replace(report_move(case.id, report), attempt=case.attempt_id)], now)
 
 
 def _linked(session: Session, account: str, sightings: Mapping[str, Sighting]) -> list[str]:
@@ -257,19 +252,24 @@ async def charged_send(
     account: AccountRuntime,
     request: Request,
     kind: str,
+    *,
+    gate: Gate | None = None,
+    lessons: tuple[type[Signal], ...] | None = None,
     keep: Callable[[Reply], Awaitable[None]] | None = None,
 ) -> Reply:
-    """One request that is no submit: counted against the account's limits and kept as an Attempt.
+    """One request that is no submit: counted against the account's limits (of `gate`, by default those of polls) and
+    kept as an Attempt. `lessons`: the only signals that may be learnt from the answer, where not all. `keep` gets the
+    answer before anything else is done with it.
 
-    `keep` gets the answer before anything else is done with it. Raises NotSent or OutcomeUnknown; NotSent also when no
-    permit is to be had in good time.
+    Raises NotSent or OutcomeUnknown; NotSent also when no permit is to be had in good time.
     """
-    attempt_id, passed = await _permit_for(runtime, account, kind)
+    gate = gate or account.poll_gate
+    attempt_id, passed = await _permit_for(runtime, account, gate, kind)
     started = time.monotonic()
     try:
         reply = await account.client.send(request)
     except (NotSent, OutcomeUnknown) as error:
-        await account.poll_gate.failed(error, passed)
+        await gate.failed(error, passed)
         await runtime.recorder.record(
             _ended(attempt_id, started, getattr(error, "partial", None), "failed", error.reason)
         )
@@ -277,27 +277,26 @@ async def charged_send(
     if keep is not None:
         await keep(reply)
     signal, allowance = account.provider.read_signal(reply)
-    await account.poll_gate.learn(signal, allowance, passed)
+    learnt = signal if lessons is None or isinstance(signal, lessons) else None
+    await gate.learn(learnt, allowance, passed)
     await runtime.recorder.record(_ended(attempt_id, started, reply.status, "answered", None))
     return reply
 
 
-async def _permit_for(runtime: Runtime, account: AccountRuntime, kind: str) -> tuple[UUID, Pass]:
-    """A begun attempt whose moment has come."""
-    cost = Cost(1, 0, 0)
-    passed = await account.poll_gate.one(cost, HORIZON)
+async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kind: str) -> tuple[UUID, Pass]:
+    """A begun attempt whose moment has come. A moment may be missed while the attempt is written: then another one."""
+    cost, attempt_id = Cost(1, 0, 0), new_id()
+    passed = await gate.one(cost, HORIZON)
     if isinstance(passed, Wait):
         raise NotSent("no_permit", f"{passed.reason}: {passed.seconds:.0f} s")
-    attempt_id = new_id()
-    cleared = None
+    await passed.come_near()
+    leave_by = time.monotonic() + LEAVE_WITHIN
     try:
-        await passed.come_near()
-        leave_by = time.monotonic() + LEAVE_WITHIN
         await runtime.write(_begin, attempt_id, account.name, kind, runtime.now())
-        cleared = await account.poll_gate.clear(passed, cost, leave_by)
     except runtime.database_errors:
-        await account.poll_gate.unused(passed)
+        await gate.unused(passed)
         raise
+    cleared = await gate.clear(passed, cost, leave_by)
     if cleared is not None:
         return attempt_id, cleared
     await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
@@ -335,8 +334,8 @@ async def _replay(runtime: Runtime, account: AccountRuntime, case: Case, not_aft
         await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
         await runtime.write(_apply, [_look_soon(case, 1.0, runtime.now())], runtime.now())
         return
-    not_after = min(not_after, leave_by)
-    outcome, status, request_id = await _replayed(account, case, replace(request, not_after=not_after), cleared)
+    request = replace(request, not_after=min(not_after, leave_by))
+    outcome, status, request_id = await _replayed(account, case, request, cleared)
     await _record_replay(runtime, account, case, attempt_id, outcome, (started, status, request_id))
 
 
@@ -367,7 +366,11 @@ async def _record_replay(
     moves: list[Move] = []
     if not _inconclusive(outcome):
         decision = decide(outcome, case.position, now, account.rules)
-        moves = [Move(case.id, decision.state, f"replay: {decision.note}", decision.values, case.attempt_id)]
+        # What became known meanwhile stands; an acceptance is proof wherever the message is by now.
+        proof = isinstance(outcome, Accepted)
+        still = None if proof else frozenset({MessageState.UNKNOWN})
+        attempt = None if proof else case.attempt_id
+        moves = [Move(case.id, decision.state, f"replay: {decision.note}", decision.values, attempt, still)]
     else:
         step = _wait_on(case, account.policy, now)
         await runtime.write(_apply, [step], now)
@@ -444,8 +447,12 @@ def _begin_replay(session: Session, attempt_id: UUID, account: str, case: Case, 
 
 
 def _apply(session: Session, steps: Sequence[Step], now: datetime) -> None:
-    """Fenced by the attempt: what was learnt of one says nothing about the next, should the message have left again
-    while its looker slept."""
+    """Carry out the steps. Messages are locked in the order in which everybody locks them.
+
+    Fenced by the attempt: what was learnt of one says nothing about the next, should the message have left again while
+    its looker slept."""
+    ids = [step.case.id for step in steps]
+    session.execute(select(Message.id).where(Message.id.in_(ids)).order_by(Message.id).with_for_update())
     for step in steps:
         if step.look_at is not None:
             session.execute(
@@ -464,4 +471,4 @@ def _apply(session: Session, steps: Sequence[Step], now: datetime) -> None:
         if step.decision
     ]  # fmt: skip
     moved = apply_moves(session, moves, now)
-    reopen_batches(session, [item.message_id for item in moved if item.new is MessageState.QUEUED], now)
+    leases.reopen(session, [item.message_id for item in moved if item.new is MessageState.QUEUED], now)

@@ -31,7 +31,8 @@ from sqlalchemy.orm import Session
 from config import names
 from config.accounts import Account, AccountsError
 from config.settings import Settings
-from models.database import DEADLOCK_TRIES, Database, is_away, is_deadlock
+from models.database import DEADLOCK_TRIES, PASSING_ERRORS, Database, is_deadlock
+from models.steering import Caps
 from providers.accounts import open_provider
 from providers.base import LookUpPolicy, Provider
 from providers.http import Carrier, ConnectionSettings, HttpClient
@@ -39,7 +40,9 @@ from providers.wire import Reply, Request
 from workers.breaker import BreakerPolicy, CircuitBreaker
 from workers.chunks import Cap, request_cap
 from workers.decide import Rules
+from workers.desk import Desk
 from workers.gate import Gate, make_gates, past_costs
+from workers.intent_pace import IntentPace
 from workers.rate_limit import RateLimiter
 from workers.record import Answered, Recorder, write_answers
 from workers.retry import DEFAULT, QIKBERRY, QUICKSMS, Backoff
@@ -49,6 +52,7 @@ log = structlog.get_logger("drumline.runtime")
 P = ParamSpec("P")
 T = TypeVar("T")
 BACKOFFS = {"quicksms": QUICKSMS, "qikberry": QIKBERRY}
+SHOW_SPACING = 0.1  # seconds
 WAKE_SPACING = 0.2  # seconds: many batches may end at once, one dispatch serves them all
 PROBE_MARGIN = 10.0  # seconds beyond the longest request until a dead prober's turn is another's
 HAND_OVER = 0.6  # share of the shutdown time after which requests under way are given up
@@ -72,6 +76,8 @@ class AccountRuntime:
     cap: Cap
     rules: Rules
     policy: LookUpPolicy  # of the adapter, where the account does not say otherwise
+    desk: Desk
+    pace: IntentPace
     in_flight: int = 0
     group_due: dict[str, float] = field(default_factory=dict)  # when to poll each provider group again (monotonic)
 
@@ -114,6 +120,9 @@ class Runtime:
         self.now = now or database.now
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"[-64:]
         self.lease_seconds = settings.lease_seconds
+        self.default_caps = Caps(
+            settings.cap_messages, round(settings.cap_hours * 3600), round(settings.repeat_minutes * 60)
+        )
         self.stopping = False
         self.hand_over_at = float("inf")  # monotonic: requests under way are given up
         self.leave_at = float("inf")  # monotonic: what is not written by then is left to the sweep
@@ -126,6 +135,7 @@ class Runtime:
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="tasks")
         self._to_send: set[tuple[str, ...]] = set()
         self._wake_planned = False
+        self._shown: set[str] = set()
         self.loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ready = threading.Event()
@@ -218,9 +228,7 @@ class Runtime:
         while True:
             try:
                 return await self.write(step, *args, **kwargs)
-            except self.database_errors as error:
-                if not is_away(error):
-                    raise
+            except PASSING_ERRORS as error:
                 log.warning("waiting_for_database", error=type(error).__name__)
                 await asyncio.sleep(1.0)
 
@@ -263,6 +271,7 @@ class Runtime:
     async def _open(self, account: Account) -> AccountRuntime:
         provider = open_provider(account, self.settings.public_url)
         gates = make_gates(self, account, provider)
+        pace = IntentPace()
         backoff = BACKOFFS.get(account.provider, DEFAULT)
         policy = look_up_policy(account, provider)
         return AccountRuntime(
@@ -273,9 +282,11 @@ class Runtime:
                 Carrier.HTTPX,
             ),
             gate=gates.submit,
+            desk=Desk(gates.submit, lambda: pace.horizon),
+            pace=pace,
             poll_gate=gates.poll,
-            cap=request_cap(provider.max_recipients, account.limits),
             policy=policy,
+            cap=request_cap(provider.max_recipients, (*account.limits, *account.sender_limits)),
             rules=Rules(
                 max_tries=backoff.max_tries,
                 backoff=partial(_delay, backoff),
@@ -297,6 +308,16 @@ class Runtime:
     def _wake(self) -> None:
         self._wake_planned = False
         self.send_later(names.DISPATCH, names.CONTROL_QUEUE)
+
+    def show_account(self, account: str) -> None:
+        """Something changed for the whole account: tell the dispatcher's side now, not only at the next tick."""
+        if account not in self._shown:
+            self._shown.add(account)
+            self.loop.call_later(SHOW_SPACING, self._show, account)
+
+    def _show(self, account: str) -> None:
+        self._shown.discard(account)
+        self.send_later(names.SNAPSHOT, names.account_queue(account), account)
 
     def send_later(self, task: str, queue: str, *args: str) -> None:
         """Send a task from a thread. It may get lost; every task is also sent by beat or the sweep."""

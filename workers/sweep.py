@@ -11,19 +11,20 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from models import leases
 from models.moves import Move, apply_moves
 from models.queries import all_final, note_event
 from models.states import OPEN_AT_PROVIDER, BatchState, CampaignState, MessageState
-from models.tables import Batch, Campaign, CampaignCount, Lane, Message
+from models.tables import Batch, Campaign, CampaignCount, Lane, Message, Reject
 
 log = structlog.get_logger("drumline.sweep")
 
 AT_ONCE = 1000  # messages per transaction
-REPORT_WAIT = 259_200.0  # seconds, for an account that is not configured any more
+PATIENCE = timedelta(hours=52)  # 48 h of validity, and a grace
+JOB_LOST_SECONDS = 30.0  # a job that nobody took in this time is put on Redis again
 FIRST_LOOK = 10.0  # seconds, for an account that is not configured any more
 
 
@@ -33,10 +34,9 @@ class Swept:
     turned_unknown: int = 0
     jobs_lost: int = 0
     orphans: int = 0
+    stranded: int = 0
     expired: int = 0
     no_report: int = 0
-    stranded: int = 0
-    dated: int = 0
     cancelled: int = 0
     completed: int = 0
 
@@ -44,15 +44,15 @@ class Swept:
         return any(getattr(self, name) for name in self.__slots__)
 
 
-def end_leases(session: Session, now: datetime, first_looks: Mapping[str, float]) -> tuple[int, int]:
-    """Batches whose worker let the lease run out: what it had in its hands is unknown, the rest is due again.
+FirstLook = float | Mapping[str, float]
+"""Seconds until the first look, the same for all or by account: a request may still be on its way to the provider."""
 
-    `first_looks`: seconds by account until the first look, for a request may still be on its way to the provider.
-    """
+
+def end_leases(session: Session, now: datetime, first_look: FirstLook) -> tuple[int, int]:
+    """Batches whose worker let the lease run out: what it had in its hands is unknown, the rest is due again."""
     batches = leases.ended(session, now)
-    turned = 0
+    turned = _turn_unknown(session, Message.batch_id.in_([batch.id for batch in batches]), now, first_look)
     for batch in batches:
-        turned += _turn_unknown(session, Message.batch_id == batch.id, now, first_looks)
         due = leases.next_due(session, batch.id)
         batch.state = BatchState.DONE if due is None else BatchState.PLANNED
         batch.not_before = max(due, now) if due else now
@@ -62,43 +62,69 @@ def end_leases(session: Session, now: datetime, first_looks: Mapping[str, float]
     return len(batches), turned
 
 
-def _turn_unknown(session: Session, which: ColumnElement[bool], now: datetime, first_looks: Mapping[str, float]) -> int:
-    query = select(Message.id, Message.account, Message.attempt_id).where(
-        which, Message.state == MessageState.SUBMITTING
-    )
+def _turn_unknown(session: Session, which: ColumnElement[bool], now: datetime, first_look: FirstLook) -> int:
+    columns = (Message.id, Message.account, Message.attempt_id)
+    query = select(*columns).where(which, Message.state == MessageState.SUBMITTING)
     moves = [
         Move(
             message_id,
             MessageState.UNKNOWN,
             "the worker died",
-            {"not_before": now + timedelta(seconds=first_looks.get(account, FIRST_LOOK)), "looks": 0},
+            {"not_before": now + timedelta(seconds=_seconds(first_look, account)), "looks": 0},
             attempt,
-            frozenset({MessageState.SUBMITTING}),
         )
-        for message_id, account, attempt in session.execute(query)
+        for message_id, account, attempt in session.execute(query).tuples()
     ]
     return len(apply_moves(session, moves, now))
 
 
-def free_orphans(session: Session, now: datetime, lease_seconds: float, first_looks: Mapping[str, float]) -> int:
+def _seconds(first_look: FirstLook, account: str) -> float:
+    return first_look.get(account, FIRST_LOOK) if isinstance(first_look, Mapping) else first_look
+
+
+def free_orphans(session: Session, now: datetime, lease_seconds: float, first_look: FirstLook) -> int:
     """Messages `submitting` in a batch that nobody holds. Should not happen; must not stay."""
     held = select(Batch.id).where(Batch.state == BatchState.LEASED)
     old = now - timedelta(seconds=lease_seconds * 2)
-    return _turn_unknown(session, Message.batch_id.not_in(held) & (Message.attempted_at < old), now, first_looks)
+    return _turn_unknown(session, Message.batch_id.not_in(held) & (Message.attempted_at < old), now, first_look)
 
 
-def requeue_lost_jobs(session: Session, now: datetime, seconds: float) -> int:
+def requeue_lost_jobs(session: Session, now: datetime, seconds: float = JOB_LOST_SECONDS) -> int:
     """Jobs that were put on Redis and taken by nobody: Redis was wiped, or the workers are away."""
-    lost = session.execute(
-        update(Batch)
+    waiting = (
+        select(Batch.id)
         .where(
             Batch.state == BatchState.DISPATCHED,
             Batch.dispatched_at < now - timedelta(seconds=seconds),
         )
-        .values(state=BatchState.PLANNED)
-        .returning(Batch.id)
-    ).all()
-    return len(lost)
+        .with_for_update(skip_locked=True)
+    )
+    return _plan_again(session, waiting)
+
+
+def reopen_stranded(session: Session, now: datetime) -> int:
+    """Batches that are done although something in them is queued. Should not happen; must not stay.
+
+    Only looked for where a campaign has nothing else left to dispatch: then nothing but these keeps it from its end.
+    """
+    queued = select(CampaignCount.campaign_id, CampaignCount.account).where(
+        CampaignCount.state == MessageState.QUEUED,
+        CampaignCount.n > 0,
+        CampaignCount.campaign_id.in_(_campaigns(CampaignState.RUNNING, CampaignState.PAUSED)),
+    )
+    found = 0
+    for campaign_id, account in session.execute(queued).all():
+        own = (Batch.campaign_id == campaign_id, Batch.account == account)
+        if session.execute(select(Batch.id).where(*own, Batch.state != BatchState.DONE).limit(1)).first():
+            continue
+        due = exists().where(Message.batch_id == Batch.id, Message.state == MessageState.QUEUED)
+        found += _plan_again(session, select(Batch.id).where(*own, Batch.state == BatchState.DONE, due))
+    return found
+
+
+def _plan_again(session: Session, batches: Select[UUID]) -> int:
+    again = update(Batch).where(Batch.id.in_(batches)).values(state=BatchState.PLANNED).returning(Batch.id)
+    return len(session.execute(again).all())
 
 
 def expire_queued(session: Session, now: datetime) -> int:
@@ -117,28 +143,6 @@ def expire_queued(session: Session, now: datetime) -> int:
         Move(found, MessageState.EXPIRED, "too late to leave", values) for found in session.execute(query).scalars()
     ]
     return len(apply_moves(session, moves, now))
-
-
-def date_open(session: Session, now: datetime, waits: Mapping[str, float]) -> int:
-    """A message that only a report proved accepted lacks what the answer to its submit would have set: when it left,
-    which the polls go by, and until when to wait for its end. `waits`: seconds by account."""
-    query = (
-        select(Message.id, Message.account)
-        .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline.is_(None))
-        .limit(AT_ONCE)
-        .with_for_update(skip_locked=True)
-    )
-    found = session.execute(query).tuples().all()
-    for message_id, account in found:
-        session.execute(
-            update(Message)
-            .where(Message.id == message_id)
-            .values(
-                submitted_at=func.coalesce(Message.submitted_at, Message.attempted_at, now),
-                deadline=now + timedelta(seconds=waits.get(account, REPORT_WAIT)),
-            )
-        )
-    return len(found)
 
 
 def close_unreported(session: Session, now: datetime, notes: dict[str, str | None]) -> int:
@@ -160,11 +164,35 @@ def close_unreported(session: Session, now: datetime, notes: dict[str, str | Non
     return len(apply_moves(session, moves, now))
 
 
+def give_deadlines(session: Session, now: datetime, waits: Mapping[str, float] | None = None) -> int:
+    """A report can prove an acceptance whose answer nobody recorded: such a message waits for its end as long as any
+    other. `waits`: seconds by account."""
+    late = (
+        select(Message.id, Message.account)
+        .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline.is_(None))
+        .order_by(Message.id)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    found = session.execute(late).tuples().all()
+    for account in {account for _, account in found}:
+        wait = timedelta(seconds=waits[account]) if waits and account in waits else PATIENCE
+        values = {"deadline": now + wait, "submitted_at": func.coalesce(Message.submitted_at, Message.attempted_at)}
+        ids = [message_id for message_id, owner in found if owner == account]
+        session.execute(update(Message).where(Message.id.in_(ids)).values(values))
+    return len(found)
+
+
 def cancel_queued(session: Session, now: datetime) -> int:
-    """What had not left when its campaign was cancelled."""
+    """What came back from a worker or a look-up after its campaign was cancelled and closed (see workers.closing).
+    Only once nothing of the campaign is planned any more, so that closing is done batch by batch."""
+    open_batch = exists().where(Batch.campaign_id == Campaign.id, Batch.state != BatchState.DONE)
+    cancelled = select(Campaign.id).where(
+        Campaign.state == CampaignState.CANCELLED, Campaign.finished_at.is_(None), ~open_batch
+    )
     query = (
         select(Message.id)
-        .where(Message.state == MessageState.QUEUED, Message.campaign_id.in_(_campaigns(CampaignState.CANCELLED)))
+        .where(Message.state == MessageState.QUEUED, Message.campaign_id.in_(cancelled))
         .limit(AT_ONCE)
     )
     moves = [Move(found, MessageState.CANCELLED, "campaign cancelled") for found in session.execute(query).scalars()]
@@ -194,7 +222,7 @@ def fail_dead_imports(session: Session, now: datetime) -> int:
     query = select(Campaign).where(Campaign.state == CampaignState.IMPORTING, Campaign.import_until < now)
     dead = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
     for campaign in dead:
-        for table in (Message, Batch, CampaignCount, Lane):
+        for table in (Message, Batch, Reject, CampaignCount, Lane):
             session.execute(delete(table).where(table.campaign_id == campaign.id))
         campaign.state = CampaignState.FAILED
         campaign.state_reason = "the import did not finish: its process died. Nothing was sent; import the file again."

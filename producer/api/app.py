@@ -18,7 +18,18 @@ from config.logging import configure_logging
 from config.settings import Settings, settings
 from models.database import Database
 from producer.api import accounts as account_routes
-from producer.api import campaigns, exports, health, messages, metrics, preview, suppressions, uploads, webhooks
+from producer.api import (
+    campaigns,
+    exports,
+    health,
+    messages,
+    metrics,
+    preview,
+    steering,
+    suppressions,
+    uploads,
+    webhooks,
+)
 from producer.api.bell import Bell
 from producer.api.context import Context
 from producer.api.inbox import Inbox
@@ -37,6 +48,7 @@ DESCRIPTION = """Bulk SMS campaigns through several providers. Every request nee
 POST takes an `Idempotency-Key`; every error is `application/problem+json` (RFC 9457)."""
 TAGS = [
     {"name": "campaigns", "description": "Make, fill, steer and watch campaigns."},
+    {"name": "schedule", "description": "What is to come: times, retries, recurring campaigns."},
     {"name": "messages", "description": "What became of each message."},
     {"name": "suppressions", "description": "Numbers that must not be written to."},
     {"name": "accounts", "description": "The providers' accounts, their limits and their health."},
@@ -44,7 +56,19 @@ TAGS = [
     {"name": "health", "description": "For load balancers and orchestrators."},
 ]
 
-_ROUTES = (preview, campaigns, uploads, messages, exports, suppressions, account_routes, webhooks, health, metrics)
+_ROUTES = (
+    preview,
+    campaigns,
+    steering,
+    uploads,
+    messages,
+    exports,
+    suppressions,
+    account_routes,
+    webhooks,
+    health,
+    metrics,
+)
 
 
 def create_app(

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from models.states import CampaignState, MessageState
+from models.states import CampaignState, CanaryState, MessageState
+from producer.api.steering_models import SteeringIn
 from producer.api.values import AccountName, Plain, Reason, Sender, Short, storable
 from producer.template import MAX_TEMPLATE
 
@@ -88,6 +89,9 @@ class CampaignIn(ContentIn):
     max_rate: Annotated[
         float | None, Field(gt=0, le=1e6, allow_inf_nan=False, description="Messages a second over all accounts")
     ] = None
+    failover: Annotated[
+        bool, Field(description="Messages may move to another account of the route while theirs is out of order")
+    ] = True
     on_unknown: Annotated[
         Literal["give_up", "resend"],
         Field(description="What ends a message of which can never be learnt whether it was accepted"),
@@ -96,6 +100,7 @@ class CampaignIn(ContentIn):
         AwareDatetime | None,
         Field(description="With zone, at most a year ahead", examples=["2030-06-01T09:00:00+02:00"]),
     ] = None
+    steering: SteeringIn = Field(default_factory=SteeringIn)
     recipients: list[RecipientIn] = Field(default_factory=list)
     start: Annotated[bool, Field(description="Start at once (or at `start_at`)")] = False
 
@@ -171,9 +176,13 @@ class CampaignOut(CampaignSummary):
     options: Mapping[str, str]
     weight: int
     max_rate: float | None
+    failover: bool
     validity: int | None
     on_unknown: str
     source: str | None
+    steering: Mapping[str, JsonValue]
+    canary: Annotated[CanaryState | None, Field(description="Where the canary stands, if there is one")]
+    origin_id: Annotated[UUID | None, Field(description="The campaign whose recipients this one copies")]
     counts: dict[MessageState, int]
     counts_by_account: dict[str, dict[MessageState, int]]
     progress: Progress

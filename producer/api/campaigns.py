@@ -74,8 +74,8 @@ def wrong(field: str, detail: str) -> Problem:
 
 
 def _spec(body: CampaignIn) -> CampaignSpec:
-    given = body.model_dump(exclude={"recipients", "start"})
-    return CampaignSpec(**given, source="API" if body.recipients else None)
+    given = body.model_dump(exclude={"recipients", "start", "steering"})
+    return CampaignSpec(**given, source="API" if body.recipients else None, steering=body.steering.steering())
 
 
 def ndjson(recipients: list[RecipientIn]) -> bytes:

@@ -12,10 +12,11 @@ from config.logging import configure_logging
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
 from producer.campaigns import CampaignError
-from producer.cli import audit, campaigns, keys, operations, services
+from producer.cli import audit, campaigns, keys, limits, operations, schedule, services
 from producer.cli.output import complain
 from producer.plan import RouteError
 from producer.readers import FileError
+from producer.rooms import WorkersError
 from producer.services.redis_server import NoRedisError
 from producer.services.stack import StartError
 
@@ -26,12 +27,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, audit, operations, services):
+for module in (campaigns, audit, schedule, limits, operations, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(schedule.times, name="schedule")
+app.add_typer(schedule.repeats, name="recurring")
+app.add_typer(limits.breaker, name="breaker")
 
 WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError)
-FAILED = (DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+FAILED = (WorkersError, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 
 def main() -> None:

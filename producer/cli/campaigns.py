@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,6 +16,7 @@ from models.tables import Reject
 from producer import campaigns as use
 from producer.audience import read_suppressed
 from producer.campaigns import CampaignError, CampaignSpec
+from producer.cli import steering
 from producer.cli.context import Context, open_context
 from producer.cli.output import emit, err, print_json, print_table, say
 from producer.importer import Imported, Importer
@@ -26,6 +25,8 @@ from producer.overview import progress, recent
 from producer.plan import parse_route
 from producer.readers import Hint
 from producer.rejects import write_rejects
+from producer.rooms import ask_workers
+from producer.schedule import moment_of
 from producer.suppressions import add_suppressions
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -44,14 +45,28 @@ def send(
     sender: Annotated[str, typer.Option(help="Sender ID; accounts with one of their own use that.")] = "",
     name: Annotated[str, typer.Option(help="What the campaign is called; default: the file's name.")] = "",
     at: Annotated[str | None, typer.Option(help="When to start, e.g. 2026-12-01T09:00+01:00.")] = None,
-    zone: Annotated[str, typer.Option(help="Time zone of --at if it names none.")] = "UTC",
+    zone: Annotated[str, typer.Option(help="Time zone of --at if it names none; default: DRUMLINE_DEFAULT_ZONE.")] = "",
     column: Annotated[str | None, typer.Option(help="The column with the numbers.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of the file, if not what it looks like.")] = None,
     region: Annotated[str | None, typer.Option(help="Country (GB, DE …) of numbers without a country code.")] = None,
     validity: Annotated[int | None, typer.Option(help="Seconds after which a message is worthless.", min=60)] = None,
     priority: Annotated[str, typer.Option(help="high, normal or low.")] = "normal",
+    max_rate: Annotated[float | None, typer.Option(help="At most so many messages a second, all accounts.")] = None,
+    failover: Annotated[bool, typer.Option(help="Move messages to another account if theirs is out of order.")] = True,
     on_unknown: Annotated[str, typer.Option(help="give_up or resend, for what can never be proven.")] = "give_up",
     option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the adapter, e.g. template_id=1207.")] = None,
+    window: steering.WindowOption = None,
+    quiet: steering.QuietOption = None,
+    window_zone: steering.WindowZoneOption = None,
+    spread: steering.SpreadOption = None,
+    slices: steering.SlicesOption = None,
+    canary: steering.CanaryOption = None,
+    canary_share: steering.CanaryShareOption = 0.8,
+    canary_wait: steering.CanaryWaitOption = "30m",
+    canary_code: steering.CanaryCodeOption = None,
+    guard: steering.GuardOption = None,
+    cap: steering.CapOption = None,
+    repeat: steering.RepeatOption = None,
     draft: Annotated[bool, typer.Option(help="Import only; start it later with `drumline resume`.")] = False,
     wait: Annotated[bool, typer.Option(help="Stay until every message is final.")] = False,
     timeout: Annotated[float | None, typer.Option(help="With --wait: give up waiting after so many seconds.")] = None,
@@ -66,11 +81,18 @@ def send(
             route=parse_route(route, context.accounts),
             options=_options(option or []),
             priority=priority,
+            max_rate=max_rate,
+            failover=failover,
             validity=validity,
             on_unknown=on_unknown,
-            start_at=_moment(at, zone),
+            start_at=None if at is None else moment_of(at, zone or context.settings.default_zone),
             source=file.name,
-        )
+            steering=steering.read(
+                window=window, quiet=quiet, window_zone=window_zone, spread=spread, slices=slices, canary=canary,
+                canary_share=canary_share, canary_wait=canary_wait, canary_codes=canary_code or (), guard=guard,
+                cap=cap, repeat=repeat,
+            ),
+        )  # fmt: skip
         imported = _import(context, spec, file, Hint(column=column, encoding=encoding), region)
         if not draft:
             with context.database.write() as session:
@@ -171,11 +193,21 @@ def cancel(campaign: Id, reason: Annotated[str, typer.Option()] = "by an operato
 
 
 def suppress(
-    file: Annotated[Path, typer.Argument(help="One number per line.")],
+    file: Annotated[Path | None, typer.Argument(help="One number per line.")] = None,
     sender: Annotated[str, typer.Option(help="Only for this sender ID.")] = "",
     region: Annotated[str | None, typer.Option(help="Country of numbers without a country code.")] = None,
+    from_account: Annotated[str | None, typer.Option(help="Read the provider's own list of unsubscribers.")] = None,
 ) -> None:
     """Add opted-out numbers: they are never sent to."""
+    if from_account is not None:
+        with open_context() as context:  # brings the schema up to date
+            context.database.check()
+        done = ask_workers("workers.opt_outs", from_account)[0]
+        say(f"{done['read']:,} unsubscribers read, {done['new']:,} of them new, {done['bad']:,} unreadable")
+    elif file is None:
+        raise CampaignError("file", "name a file, or --from-account")
+    if file is None:
+        return
     if not file.is_file():
         raise CampaignError("file", f"{file}: no such file")
     with open_context() as context:
@@ -200,19 +232,6 @@ def _options(pairs: list[str]) -> dict[str, str]:
             raise CampaignError("option", f"option: found {pair!r}, expected NAME=VALUE")
         options[name] = value
     return options
-
-
-def _moment(text: str | None, zone: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise CampaignError("at", f"at: found {text!r}, expected a time like 2026-12-01T09:00+01:00") from None
-    try:
-        return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
-    except (KeyError, ValueError):
-        raise CampaignError("zone", f"zone: unknown time zone {zone!r}, expected one like Europe/Berlin") from None
 
 
 def find_campaign(context: Context, text: str) -> UUID:

@@ -24,7 +24,7 @@ from models import leases
 from models.database import Database
 from models.leases import Lease
 from models.moves import Move, add_counts, apply_moves
-from models.queries import counts, due_messages, recount, reopen_stranded
+from models.queries import counts, due_messages, recount
 from models.segments import Encoding
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import Base, Batch, Campaign, Message
@@ -152,7 +152,7 @@ class Protocol(RuleBasedStateMachine):
             sweep.end_leases(session, self.now, {ACCOUNT: 2.0})
             sweep.requeue_lost_jobs(session, self.now, 5.0)
             sweep.free_orphans(session, self.now, LEASE, {ACCOUNT: 2.0})
-            reopen_stranded(session, self.now)
+            sweep.reopen_stranded(session, self.now)
 
     # --- workers -----------------------------------------------------------------------------------------------------
 

@@ -1,104 +1,95 @@
-"""Recording answers: none is lost to a database that is away, and none holds up the others."""
+"""Answers in hand are the only copy of the truth: a database that is away is waited for."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from uuid import uuid4
 
 import pytest
 from sqlalchemy.exc import DataError, OperationalError
 
-from models.types import new_id
+from models.states import MessageState as S
+from tests.support.world import World
 from workers.record import Answered, Recorder
 
 
-def answer(reason: str = "") -> Answered:
-    return Answered(new_id(), 5, 200, "accepted", reason, None, False)
+def answer() -> Answered:
+    return Answered(uuid4(), 5, 200, "accepted", None, None, False)
 
 
-def away() -> OperationalError:
-    return OperationalError("COMMIT", {}, Exception("server closed the connection"))
+class Away:
+    """A database that is away for a while, and what was written to it."""
 
-
-def unfit() -> DataError:
-    return DataError("UPDATE", {}, Exception("value too long"))
-
-
-class Table:
-    """Where answers are written. `refuses`: the error for a group, or None."""
-
-    def __init__(self) -> None:
-        self.written: list[str] = []
-        self.errors: list[Exception] = []
-        self.poison: dict[str, Exception] = {}
-        self.gone = False
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.groups: list[list[Answered]] = []
 
     async def write(self, answers: Sequence[Answered]) -> None:
-        if self.gone:
-            raise away()
-        if self.errors:
-            raise self.errors.pop(0)
-        for one in answers:
-            if error := self.poison.get(one.reason or ""):
-                raise error
-        self.written += [one.reason or "" for one in answers]
+        if self.times:
+            self.times -= 1
+            raise OperationalError("UPDATE", {}, OSError("away"))
+        self.groups.append(list(answers))
 
 
-@pytest.fixture
-async def table() -> Table:
-    return Table()
+async def test_answers_wait_while_the_database_is_away_and_are_written_once() -> None:
+    away = Away(3)
+    recorder = Recorder(away.write, retry_seconds=0.0, gather_seconds=0.0)
+    recorder.start()
+    given = [answer() for _ in range(5)]
+    await asyncio.gather(*(recorder.record(one) for one in given))
+    assert [one for group in away.groups for one in group] == given
+    await recorder.close()
 
 
-@pytest.fixture
-async def recorder(table: Table):  # type: ignore[no-untyped-def]  # an async generator fixture
-    made = Recorder(table.write, gather_seconds=0.0, retry_seconds=0.001)
-    made.start()
-    yield made
-    await made.close(0.5)
+async def test_answers_of_many_batches_share_a_transaction() -> None:
+    away = Away(0)
+    recorder = Recorder(away.write, most=100)
+    recorder.start()
+    await asyncio.gather(*(recorder.record(answer()) for _ in range(250)))
+    assert [len(group) for group in away.groups] == [100, 100, 50]
+    await recorder.close()
 
 
-async def test_an_answer_outlives_a_database_that_is_away(table: Table, recorder: Recorder) -> None:
-    table.errors = [away(), away(), away()]
-    await asyncio.wait_for(recorder.record(answer("kept")), 5)
-    assert table.written == ["kept"]
+async def test_closing_writes_what_still_waits() -> None:
+    away = Away(1)
+    recorder = Recorder(away.write, retry_seconds=0.0)
+    recorder.start()
+    waiting = asyncio.create_task(recorder.record(answer()))
+    await asyncio.sleep(0)
+    await recorder.close()
+    await waiting
+    assert len(away.groups) == 1
 
 
-async def test_an_answer_that_cannot_be_written_does_not_hold_up_the_others(table: Table, recorder: Recorder) -> None:
-    table.poison = {"bad": unfit()}
-    results = await asyncio.gather(
-        *(recorder.record(answer(word)) for word in ("one", "bad", "two")), return_exceptions=True
-    )
-    assert sorted(table.written) == ["one", "two"]
+async def test_one_answer_that_no_column_takes_is_refused_alone() -> None:
+    good, bad, fine = answer(), answer(), answer()
+    written: list[Answered] = []
+
+    async def picky(answers: Sequence[Answered]) -> None:
+        if bad in answers:
+            raise DataError("UPDATE", {}, ValueError("out of range"))
+        written.extend(answers)
+
+    recorder = Recorder(picky)
+    recorder.start()
+    results = await asyncio.gather(*(recorder.record(one) for one in (good, bad, fine)), return_exceptions=True)
     assert [type(result) for result in results] == [type(None), DataError, type(None)]
+    assert written == [good, fine]
+    await recorder.close()
 
 
-@pytest.mark.parametrize("error", [KeyError("column"), RuntimeError("a fault of ours"), TypeError("no")])
-async def test_a_fault_of_ours_ends_one_answer_and_not_the_recorder(
-    table: Table, recorder: Recorder, error: Exception
-) -> None:
-    table.poison = {"bad": error}
-    with pytest.raises(type(error)):
-        await asyncio.wait_for(recorder.record(answer("bad")), 5)
-    await asyncio.wait_for(recorder.record(answer("next")), 5)
-    assert table.written == ["next"]
+def test_a_batch_whose_database_goes_away_loses_no_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = world.campaign(3)
+    real, failures = world.runtime._write_answers, [OperationalError("UPDATE", {}, OSError("away"))] * 2
 
+    async def away(answers: Sequence[Answered]) -> None:
+        if failures:
+            raise failures.pop()
+        await real(answers)
 
-async def test_closing_waits_for_what_is_being_written_and_no_longer_than_it_may(table: Table) -> None:
-    made = Recorder(table.write, gather_seconds=0.0, retry_seconds=0.001)
-    made.start()
-    table.errors = [away()] * 3
-    last = asyncio.ensure_future(made.record(answer("last")))
-    await asyncio.sleep(0)
-    assert await made.close(5.0) == 0
-    await last
-    assert table.written == ["last"]
-
-
-async def test_closing_tells_how_many_answers_stay_behind(table: Table) -> None:
-    made = Recorder(table.write, gather_seconds=0.0, retry_seconds=0.001)
-    made.start()
-    table.gone = True
-    left = asyncio.ensure_future(made.record(answer("lost")))
-    await asyncio.sleep(0)
-    assert await made.close(0.02) == 1
-    left.cancel()
+    monkeypatch.setattr(world.runtime.recorder, "_write", away)
+    monkeypatch.setattr(world.runtime.recorder, "_retry", 0.0)
+    world.submit(sent.batch)
+    assert world.states() == [S.SUBMITTED] * 3
+    assert len(world.line.sent) == 3
