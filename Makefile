@@ -26,4 +26,10 @@ lock:  ## renew both lock files (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml --group dev -o requirements-dev.lock
 
-.PHONY: help env test lint lock
+.PHONY: help env test lint lock demo up
+
+demo: env  ## send the example campaign through four simulated providers and check every message
+	@$(PY) -m producer demo
+
+up: env  ## the same, staying up
+	@$(PY) -m producer up --sandbox

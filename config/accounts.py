@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from dotenv import dotenv_values
+
 
 class AccountsError(Exception):
     """The accounts file is wrong. The text says file, key, what was found and what was expected."""
@@ -90,7 +92,7 @@ def load_accounts(
 
     Raises AccountsError.
     """
-    env = os.environ if environment is None else environment
+    env = _environment() if environment is None else environment
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -100,6 +102,14 @@ def load_accounts(
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise AccountsError(f"{path}: cannot be read as TOML: {error}") from error
     return _Reader(path, env, secrets).accounts(document)
+
+
+def _environment() -> Mapping[str, str]:
+    """The process's environment over `.env` over the files of the secrets directory, named like the variables."""
+    dotenv = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    folder = os.environ.get("DRUMLINE_SECRETS_DIR", dotenv.get("DRUMLINE_SECRETS_DIR"))
+    files = [path for path in Path(folder).iterdir() if path.is_file()] if folder and Path(folder).is_dir() else []
+    return {**{path.name: path.read_text("utf-8").strip() for path in files}, **dotenv, **os.environ}
 
 
 def parse_duration(text: str) -> float:
@@ -203,7 +213,9 @@ class _Reader:
             return self.env[variable]
         if file := self.env.get(f"{variable}_FILE"):
             return Path(file).read_text("utf-8").strip()
-        raise AccountsError(f"{self.path}: {at}: the environment variable {variable} is not set (nor {variable}_FILE)")
+        raise AccountsError(
+            f"{self.path}: {at}: the environment variable {variable} is not set (nor {variable}_FILE, nor in .env)"
+        )
 
     # --- small readers -----------------------------------------------------------------------------------------------
 

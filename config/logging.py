@@ -61,5 +61,5 @@ def configure_logging(form: Literal["console", "json"], level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Request lines of the HTTP libraries carry addresses with numbers in their queries; Celery tells of every task.
-    for chatty in ("httpx", "httpcore", "aiohttp.client", "urllib3", "celery", "kombu"):
+    for chatty in ("httpx", "httpcore", "aiohttp.client", "urllib3", "celery", "kombu", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -11,13 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 CLOCK_SECONDS = 10.0
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 class DatabaseError(Exception):
@@ -102,10 +101,23 @@ class Database:
         except SQLAlchemyError as error:
             raise DatabaseError(f"the database does not answer: {error.__class__.__name__}: {error}") from error
 
+    def at_head(self) -> bool:
+        """Whether the schema is the newest one this code knows. Migrations are numbered: 0001_…, 0002_…"""
+        newest = max(path.name[:4] for path in MIGRATIONS.glob("versions/[0-9]*.py"))
+        try:
+            with self.read() as session:
+                return newest in session.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+        except DBAPIError:
+            return False  # no such table: never migrated
+
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision; at the newest already it does nothing."""
+        # Imported here: Alembic costs every command a third of a second, and only this one needs it.
+        from alembic import command
+        from alembic.config import Config
+
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+        config.set_main_option("script_location", str(MIGRATIONS))
         with self.engine.connect() as connection:
             config.attributes["connection"] = connection
             if revision == "head" or not revision.startswith("-"):

@@ -1,7 +1,7 @@
 """API keys: made, listed, revoked, recognised. Only a digest is kept; the key itself is shown once.
 
-A key reads `dk_<prefix>_<secret>`: the prefix finds its row and is no secret; the secret has 256 random bits, so a plain
-SHA-256 of it is enough (there is nothing to guess that a slow hash would protect).
+A key reads `dk_<prefix>_<secret>`: the prefix finds its row and is no secret; the secret has 256 random bits, so a
+plain SHA-256 of it is enough (there is nothing to guess that a slow hash would protect).
 """
 
 from __future__ import annotations
@@ -68,7 +68,10 @@ def list_keys(session: Session) -> Sequence[ApiKey]:
 
 
 def revoke_key(session: Session, which: UUID | str, now: datetime) -> ApiKey:
-    """End a key, named by its id or its prefix. Asked twice it stays revoked since the first time. Raises ApiKeyError."""
+    """End a key, named by its id or its prefix. Asked twice it stays revoked since the first time.
+
+    Raises ApiKeyError.
+    """
     found = session.execute(select(ApiKey).where(_is(which)).with_for_update()).scalars().all()
     if len(found) != 1:
         raise ApiKeyError(f"there is no key {which!s}")

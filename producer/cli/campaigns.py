@@ -120,7 +120,7 @@ def campaigns(
         raise CampaignError("state", f"state: found {state!r}, expected one of {', '.join(CampaignState)}")
     with open_context() as context, context.database.read() as session:
         rows = [item.as_dict() for item in recent(session, limit, CampaignState(state) if state else None)]
-    emit(rows, ["id", "name", "state", "messages", "final", "rejected_rows", "created_at"], as_json=as_json)
+    emit(rows, ["id", "name", "state", "messages", "final", "created_at"], as_json=as_json)
 
 
 def status(campaign: Id, as_json: Json = False) -> None:

@@ -36,7 +36,8 @@ class Context:
     def database(self) -> Database:
         """Reachable and at the newest schema."""
         database = Database(self.settings.database_url)
-        database.migrate()
+        if not database.at_head():
+            database.migrate()
         return database
 
     def now(self) -> datetime:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-out = Console(soft_wrap=False)
+out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)
 
 
@@ -35,10 +37,11 @@ def print_bytes(text: bytes) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         numeric = all(isinstance(row[number], int | float | Decimal) or row[number] in {"", "-"} for row in rows)
-        table.add_column(column, justify="right" if rows and numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if rows and numeric else "left"
+        table.add_column(column.replace("_", " "), justify=justify, overflow="fold", no_wrap=column == "id")
     for row in rows:
         table.add_row(*(_plain(show(cell)) for cell in row))
     out.print(table)
@@ -49,7 +52,7 @@ def show(value: object) -> str:
         case None:
             return "-"
         case datetime():
-            return value.strftime("%Y-%m-%d %H:%M:%S")
+            return value.strftime("%Y-%m-%d %H:%M")
         case float():
             return f"{value:.1f}"
         case int():

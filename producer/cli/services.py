@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -15,14 +16,13 @@ from config import names
 from config.accounts import AccountsError, load_accounts
 from config.settings import ROOT, Settings, settings
 from producer.cli.output import err, say
-from producer.demo.run import run_demo
-from producer.services.stack import THREADS, Stack, beat_command, groups, worker_command
+from producer.services.stack import THREADS, Stack, StartError, beat_command, groups, worker_command
 
 Everything = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def register(app: typer.Typer) -> None:
-    for command in (up, demo, worker, beat, api, flower):
+    for command in (up, demo, worker, alive, beat, api, flower):
         app.command()(command)
     app.command(context_settings=Everything)(sandbox)
 
@@ -32,13 +32,17 @@ def up(
 ) -> None:
     """Start everything on this machine and stay: Redis (if none is configured), API, workers, beat, Flower."""
     if simulate:
-        _run(lambda: run_demo(settings(), err, stay=True))
+        from producer.demo.run import run_demo  # other commands shall not pay for importing it
+
+        _run(lambda: run_demo(settings(), err, stay=True), interrupted=0)
     else:
-        _run(lambda: _up(settings()))
+        _run(lambda: _up(settings()), interrupted=0)
 
 
 def demo() -> None:
     """Send the example campaign through four simulated providers, and compare every message with their ledger."""
+    from producer.demo.run import run_demo  # other commands shall not pay for importing it
+
     _run(lambda: run_demo(settings(), err, stay=False))
 
 
@@ -62,21 +66,40 @@ async def _up(configured: Settings) -> int:
 def worker(
     group: Annotated[list[str] | None, typer.Option(help="Worker group or account; default: all.")] = None,
     control: Annotated[bool, typer.Option(help="Also dispatch, apply reports and sweep.")] = True,
+    only_control: Annotated[bool, typer.Option(help="Nothing but that.")] = False,
     threads: Annotated[int, typer.Option(help="Batches at once.", min=1)] = THREADS,
     name: Annotated[str, typer.Option(help="Host name of the worker in Flower.")] = "worker",
 ) -> None:
     """Run one worker process for some accounts' queues."""
+    chosen = [] if only_control else _members(group or [])
+    queues = [queue for account in chosen for queue in names.queues_of(account)]
+    if control or only_control:
+        queues += [names.CONTROL_QUEUE, names.REPORTS_QUEUE]
+    _become(worker_command(name, queues, threads))
+
+
+def _members(wanted: list[str]) -> list[str]:
+    """The accounts of these groups (or accounts); all of them if none is named. Raises AccountsError."""
     accounts = load_accounts(settings().accounts_file)
     by_group = groups(accounts.values())
-    chosen = [member for wanted in group or by_group for member in by_group.get(wanted, [wanted])]
+    chosen = [member for name in wanted or by_group for member in by_group.get(name, [name])]
     for account in chosen:
         if account not in accounts:
             known = ", ".join(sorted({*accounts, *by_group}))
             raise AccountsError(f"group: {account!r} is neither an account nor a group; known are {known}")
-    queues = [queue for account in chosen for queue in names.queues_of(account)]
-    if control:
-        queues += [names.CONTROL_QUEUE, names.REPORTS_QUEUE]
-    _become(worker_command(name, queues, threads))
+    return chosen
+
+
+def alive(
+    name: Annotated[str, typer.Option(help="The worker's name, as given to `drumline worker`.")] = "worker",
+) -> None:
+    """Exit 0 if the worker of this name on this host answers: a health check."""
+    from config.celery_app import app
+
+    destination = f"{name}@{socket.gethostname()}"
+    answer = app.control.inspect(destination=[destination], timeout=5).ping()
+    if not answer:
+        raise StartError(f"{destination} does not answer")
 
 
 def beat() -> None:
@@ -126,20 +149,19 @@ def _become(command: tuple[str, ...]) -> None:
     os.execv(command[0], command)  # noqa: S606 - our own interpreter with a fixed argument list
 
 
-def _run(work: Callable[[], Awaitable[int]]) -> None:
-    """Run until done or until Ctrl-C (or SIGTERM); everything started is ended either way."""
-    code = asyncio.run(_until_signal(work))
-    raise typer.Exit(code)
+def _run(work: Callable[[], Awaitable[int]], interrupted: int = 130) -> None:
+    """Run until done or until Ctrl-C (or SIGTERM, then exit code `interrupted`); all that was started is ended."""
+    raise typer.Exit(asyncio.run(_until_signal(work, interrupted)))
 
 
-async def _until_signal(work: Callable[[], Awaitable[int]]) -> int:
+async def _until_signal(work: Callable[[], Awaitable[int]], interrupted: int) -> int:
     task = asyncio.ensure_future(work())
-    interrupted = False
+    stopped = False
 
     def stop() -> None:
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
+        nonlocal stopped
+        if not stopped:
+            stopped = True
             say("ending…")
             task.cancel()
 
@@ -149,4 +171,4 @@ async def _until_signal(work: Callable[[], Awaitable[int]]) -> int:
     try:
         return await task
     except asyncio.CancelledError:
-        return 130 if interrupted else 1
+        return interrupted if stopped else 1

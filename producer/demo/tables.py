@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from rich import box
 from rich.table import Table
 from sqlalchemy import func, select
 
@@ -26,8 +27,13 @@ def account_table(
     database: Database, accounts: Mapping[str, Account], campaign_id: UUID, stats: Mapping[str, Any]
 ) -> Table:
     """Per account: what became of its messages, the 429s, and how much of the allowance was used."""
-    table = Table(title="What became of every message", title_justify="left")
-    for column in ("account", "submitted", *map(str, STATES), "429s", "allowance used"):
+    table = Table(
+        title="What became of every message (used: share of the allowance while submitting)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for column in ("account", "submitted", *map(str, STATES), "429s", "used"):
         table.add_column(column, justify="left" if column == "account" else "right")
     with database.read() as session:
         by_account = counts(session, campaign_id)
@@ -82,12 +88,13 @@ def allowance_used(database: Database, account: Account) -> str:
 
 def _share(limit: Limit, used: Any, span: timedelta) -> float:
     spent = {Counts.REQUESTS: used[0], Counts.MESSAGES: used[1], Counts.SEGMENTS: used[2]}[limit.counts]
-    # The first permit opens the span: n permits at full rate take n - 1 spacings.
-    return max(0.0, float(spent) - 1) / (limit.limit / limit.per * max(span.total_seconds(), 0.001))
+    # The first permit opens the span: n permits at full rate take n - 1 spacings. The short burst that a rested account
+    # may begin with is within the allowance, so the share never reads above the whole.
+    return min(1.0, max(0.0, float(spent) - 1) / (limit.limit / limit.per * max(span.total_seconds(), 0.001)))
 
 
 def reject_table(database: Database, campaign_id: UUID) -> Table:
-    table = Table(title="Rows that did not become messages", title_justify="left")
+    table = Table(title="Rows that did not become messages", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("row", "column", "value", "reason"):
         table.add_column(column, justify="right" if column == "row" else "left", overflow="fold")
     query = select(Reject).where(Reject.campaign_id == campaign_id).order_by(Reject.row_no)

@@ -1,0 +1,125 @@
+"""Who may do what: API keys, checked before a byte of the body is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from models.msisdn import Msisdn
+from producer.api.context import Context, context_of
+from producer.api.problems import Problem, responses
+from producer.keys import Scope, find_key, touch, wants_touch
+
+log = structlog.get_logger("drumline.api")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The key behind a request."""
+
+    key_id: UUID
+    name: str
+    scope: Scope
+
+    def number(self, msisdn: str) -> str:
+        """A number as this caller may see it in a list."""
+        return msisdn if self.scope.covers(Scope.SUBMIT) else Msisdn(msisdn).masked()
+
+    @property
+    def sees_texts(self) -> bool:
+        return self.scope.covers(Scope.SUBMIT)
+
+
+class GuardedRoute(APIRoute):
+    """A route that nobody enters without a key. In the route, not in a dependency: FastAPI reads and parses the body
+    before it asks any dependency."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            request.state.caller = await run_in_threadpool(authenticate, request)
+            return await handler(request)
+
+        return guarded
+
+
+_BEARER = Security(
+    HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key made by `drumline keys create`, `dk_…`")
+)
+
+
+def guarded_router(tag: str, prefix: str = "/v1") -> APIRouter:
+    """A router of which every route needs a key."""
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        route_class=GuardedRoute,
+        dependencies=[_BEARER],
+        responses=responses(401, 403, 422, 429, 503),
+    )
+
+
+def authenticate(request: Request) -> Caller:
+    """The caller, or a Problem: 401 without saying what is wrong with the key, 429 after too many of those."""
+    here = context_of(request)
+    address = request.client.host if request.client else ""
+    key = _given(request)
+    wait = here.throttle.wait(address, key)
+    if wait > 0:
+        headers = {"Retry-After": str(math.ceil(wait))}
+        raise Problem(429, "too-many-failures", f"wait {math.ceil(wait)} seconds", headers=headers)
+    caller = _look_up(here, key) if key else None
+    if caller is None:
+        here.throttle.failed(address, key)
+        log.warning("login_failed", address=address, prefix=key[3:13] if key.startswith("dk_") else "")
+        headers = {"WWW-Authenticate": 'Bearer realm="drumline"'}
+        raise Problem(401, "unauthorized", "send `Authorization: Bearer dk_…` with a valid key", headers=headers)
+    here.throttle.succeeded(address, key)
+    structlog.contextvars.bind_contextvars(api_key_name=caller.name)
+    return caller
+
+
+def _given(request: Request) -> str:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip()[:200] if scheme.lower() == "bearer" else ""
+
+
+def _look_up(here: Context, key: str) -> Caller | None:
+    now = here.now()
+    with here.database.read() as session:
+        row = find_key(session, key)
+    if row is None:
+        return None
+    if wants_touch(row, now):
+        with here.database.write() as session:
+            touch(session, row.id, now)
+    return Caller(row.id, row.name, Scope(row.scope))
+
+
+def require(needed: Scope) -> Callable[[Request], Caller]:
+    """A dependency: the caller, if its scope covers `needed`."""
+
+    def caller(request: Request) -> Caller:
+        found = request.state.caller
+        if not isinstance(found, Caller):
+            raise TypeError("the route is not guarded")
+        if not found.scope.covers(needed):
+            raise Problem(403, "forbidden", f"this needs a key of scope {needed}; yours has {found.scope}")
+        return found
+
+    return caller
+
+
+Reader = Annotated[Caller, Depends(require(Scope.READ))]
+Submitter = Annotated[Caller, Depends(require(Scope.SUBMIT))]
+Admin = Annotated[Caller, Depends(require(Scope.ADMIN))]

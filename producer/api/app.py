@@ -1,0 +1,167 @@
+"""The API process: `uvicorn producer.api.app:app`, or `create_app` with everything handed in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from redis import Redis
+
+from config.accounts import Account, load_accounts
+from config.logging import configure_logging
+from config.settings import Settings, settings
+from models.database import Database
+from producer.api import accounts as account_routes
+from producer.api import campaigns, exports, health, messages, metrics, preview, suppressions, uploads, webhooks
+from producer.api.bell import Bell
+from producer.api.context import Context
+from producer.api.inbox import Inbox
+from producer.api.middleware import BodyLimit, SecurityHeaders, body_limit
+from producer.api.options import ApiOptions
+from producer.api.posting import Answered, replayed
+from producer.api.problems import Problem, ProblemOut, install, problem_response
+from producer.api.request_id import RequestIds
+from producer.api.throttle import LoginThrottle
+from producer.idempotency import LostClaim
+from providers.accounts import open_provider
+from providers.base import Provider
+
+VERSION = "1.0"
+DESCRIPTION = """Bulk SMS campaigns through several providers. Every request needs `Authorization: Bearer dk_…`; every
+POST takes an `Idempotency-Key`; every error is `application/problem+json` (RFC 9457)."""
+TAGS = [
+    {"name": "campaigns", "description": "Make, fill, steer and watch campaigns."},
+    {"name": "messages", "description": "What became of each message."},
+    {"name": "suppressions", "description": "Numbers that must not be written to."},
+    {"name": "accounts", "description": "The providers' accounts, their limits and their health."},
+    {"name": "webhooks", "description": "Where providers push delivery reports; they prove themselves their own way."},
+    {"name": "health", "description": "For load balancers and orchestrators."},
+]
+
+_ROUTES = (preview, campaigns, uploads, messages, exports, suppressions, account_routes, webhooks, health, metrics)
+
+
+def create_app(
+    configured: Settings,
+    database: Database,
+    accounts: Mapping[str, Account],
+    providers: Mapping[str, Provider],
+    *,
+    send_task: Callable[..., object],
+    options: ApiOptions | None = None,
+    now: Callable[[], datetime] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    ping_redis: Callable[[], None] | None = None,
+) -> FastAPI:
+    """An app of these parts. `send_task` is Celery's; `clock` is for what passes, `now` for what is written down."""
+    chosen = options or ApiOptions()
+    context = Context(
+        settings=configured,
+        options=chosen,
+        database=database,
+        accounts=accounts,
+        providers=providers,
+        now=now or database.now,
+        ping_redis=ping_redis or (lambda: _ping(configured.redis_url)),
+        bell=Bell(send_task),
+        inbox=Inbox(database),
+        throttle=LoginThrottle(chosen.failed_logins, clock),
+        uploads=asyncio.Semaphore(chosen.uploads_at_once),
+    )
+    app = FastAPI(
+        title="Drumline",
+        version=VERSION,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=_lifespan,
+        docs_url="/docs" if chosen.docs else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if chosen.docs else None,
+        separate_input_output_schemas=False,
+    )
+    app.state.context = context
+    for module in _ROUTES:
+        app.include_router(module.router)
+    app.add_api_route("/", _root, include_in_schema=False)
+    install(app)
+    app.add_exception_handler(Answered, _on_answered)
+    app.add_exception_handler(LostClaim, _on_lost)
+    app.add_middleware(BodyLimit, limit=body_limit(chosen))
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestIds)
+    _describe_problems(app)
+    return app
+
+
+async def _root() -> JSONResponse:
+    return JSONResponse({"name": "Drumline", "docs": "/docs", "openapi": "/openapi.json"})
+
+
+def _on_answered(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Answered)  # noqa: S101 - registered for this class only
+    return replayed(error.stored)
+
+
+def _on_lost(request: Request, error: Exception) -> Response:
+    problem = Problem(409, "in-progress", "another request took this key over", headers={"Retry-After": "2"})
+    return problem_response(request, problem)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    context = app.state.context
+    await context.inbox.close()
+    await asyncio.to_thread(context.bell.close)
+    context.database.close()
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the problem's schema into the document: the responses only refer to it."""
+    generate = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            shape = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(shape.pop("$defs", {}))
+            schemas["ProblemOut"] = shape
+            schemas.pop("HTTPValidationError", None)
+            schemas.pop("ValidationError", None)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to change the document
+
+
+def _ping(url: str) -> None:
+    with Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
+        client.ping()
+
+
+def from_environment() -> FastAPI:
+    """The app of this process's settings. Raises SettingsError, AccountsError, DatabaseError or ValueError."""
+    from config.celery_app import app as celery  # made on import: not before the settings are known
+
+    configured = settings()
+    configure_logging(configured.log_format, configured.log_level)
+    accounts = load_accounts(configured.accounts_file)
+    providers = {name: open_provider(account, configured.public_url) for name, account in accounts.items()}
+    database = Database(configured.database_url)
+    return create_app(configured, database, accounts, providers, send_task=celery.send_task)
+
+
+def __getattr__(name: str) -> FastAPI:
+    """`app` is made on first use, so that importing this module needs no environment."""
+    if name != "app":
+        raise AttributeError(name)
+    made = from_environment()
+    globals()["app"] = made
+    return made

@@ -1,0 +1,194 @@
+"""Campaigns as the API takes and gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from models.states import CampaignState, MessageState
+from producer.api.values import AccountName, Plain, Reason, Sender, Short, storable
+from producer.template import MAX_TEMPLATE
+
+Scalar = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool | None
+MAX_VALIDITY = 30 * 86_400
+
+
+class RecipientIn(BaseModel):
+    """One recipient. Every further field is a variable of the template."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"examples": [{"phone": "+447700900123", "name": "Ama", "reference": "order-17"}]},
+    )
+    __pydantic_extra__: dict[str, Scalar] = Field(init=False)
+
+    phone: Annotated[str, Field(max_length=64, description="Any usual human form; international with + is safest")]
+    reference: Annotated[str | None, Field(max_length=128, description="Your own id, given back everywhere")] = None
+
+    @model_validator(mode="after")
+    def _storable(self) -> RecipientIn:
+        for name, value in self.cells().items():
+            storable(name)
+            if isinstance(value, str):
+                storable(value)
+        return self
+
+    def cells(self) -> dict[str, Scalar]:
+        """The row as a file would hold it."""
+        extra = self.__pydantic_extra__ or {}
+        reference: dict[str, Scalar] = {} if self.reference is None else {"reference": self.reference}
+        return {"phone": self.phone, **reference, **extra}
+
+
+class ContentIn(BaseModel):
+    """What is said, by whom, through which accounts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sender: Annotated[Sender, Field(description="Sender ID; an account may have one of its own, which wins")] = ""
+    template: Annotated[
+        Plain, Field(min_length=1, max_length=MAX_TEMPLATE, description="Liquid: `{{ name }}`, filters, if/unless/case")
+    ]
+    route: Annotated[
+        dict[AccountName, Annotated[int, Field(ge=1, le=1_000_000)]],
+        Field(min_length=1, max_length=100, description="Account name to weight"),
+    ]
+    options: Annotated[
+        dict[Short, Annotated[Plain, Field(max_length=1000)]],
+        Field(max_length=50, description="Handed to the provider's adapter with every message; see its document"),
+    ] = Field(default_factory=dict)
+    validity: Annotated[int | None, Field(ge=1, le=MAX_VALIDITY, description="Seconds")] = None
+
+
+_EXAMPLE: dict[str, JsonValue] = {
+    "name": "Spring sale",
+    "sender": "MyStore",
+    "template": "Hi {{ name | default: 'there' }}, your code is {{ code }}",
+    "route": {"qikli": 70, "quicksms": 30},
+    "recipients": [
+        {"phone": "+447700900123", "name": "Ama", "code": "A-17", "reference": "order-17"},
+        {"phone": "+12025550123", "name": "Ben", "code": "B-4"},
+    ],
+    "start": True,
+}
+
+
+class CampaignIn(ContentIn):
+    """A new campaign: with recipients, or a draft to upload them to."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+
+    name: Short
+    priority: Literal["high", "normal", "low"] = "normal"
+    weight: Annotated[int, Field(ge=1, le=1000, description="Its share beside others of its priority")] = 1
+    max_rate: Annotated[
+        float | None, Field(gt=0, le=1e6, allow_inf_nan=False, description="Messages a second over all accounts")
+    ] = None
+    on_unknown: Annotated[
+        Literal["give_up", "resend"],
+        Field(description="What ends a message of which can never be learnt whether it was accepted"),
+    ] = "give_up"
+    start_at: Annotated[
+        AwareDatetime | None,
+        Field(description="With zone, at most a year ahead", examples=["2030-06-01T09:00:00+02:00"]),
+    ] = None
+    recipients: list[RecipientIn] = Field(default_factory=list)
+    start: Annotated[bool, Field(description="Start at once (or at `start_at`)")] = False
+
+
+class PreviewIn(ContentIn):
+    """What would be sent to these rows."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{k: v for k, v in _EXAMPLE.items() if k not in {"name", "start"}}]},
+    )
+
+    recipients: Annotated[list[RecipientIn], Field(min_length=1)]
+
+
+class ReasonIn(BaseModel):
+    """Why; kept in the campaign's history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[Reason, Field(examples=["wrong price in the text"])] = ""
+
+
+class CampaignSummary(BaseModel):
+    """A campaign in a list."""
+
+    id: UUID
+    name: str
+    state: CampaignState
+    state_reason: str | None
+    sender: str
+    priority: str
+    created_at: datetime
+    start_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    rows_total: int
+    rows_accepted: int
+    rows_rejected: int
+    segments_total: int
+
+
+class CampaignPage(BaseModel):
+    """`next` is the cursor of the following page; null at the end."""
+
+    items: list[CampaignSummary]
+    next: str | None
+
+
+class Event(BaseModel):
+    """One step of a campaign's history."""
+
+    at: datetime
+    kind: str
+    detail: str
+
+
+class Progress(BaseModel):
+    """`share` of the messages that are final; `rate` in messages a second over the last minute; `eta_seconds` until
+    the last has left. Null: not known."""
+
+    final: int
+    share: float
+    rate: float | None
+    eta_seconds: int | None
+
+
+class CampaignOut(CampaignSummary):
+    """A campaign and how far it is."""
+
+    template: str
+    route: Mapping[str, int]
+    options: Mapping[str, str]
+    weight: int
+    max_rate: float | None
+    validity: int | None
+    on_unknown: str
+    source: str | None
+    counts: dict[MessageState, int]
+    counts_by_account: dict[str, dict[MessageState, int]]
+    progress: Progress
+    events: list[Event]
+    rejects: Annotated[str, Field(description="Where the rejected rows can be downloaded")]
+
+
+class ImportOut(BaseModel):
+    """What became of an uploaded file."""
+
+    campaign_id: UUID
+    rows: int
+    accepted: int
+    rejected: int
+    segments: int
+    encoding: str | None
+    number_column: str
+    rejects: Annotated[str, Field(description="Where the rejected rows can be downloaded")]

@@ -1,0 +1,59 @@
+"""What one API process has, and how a handler gets it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from config.accounts import Account
+from config.settings import Settings
+from models.database import Database
+from producer.api.bell import Bell
+from producer.api.inbox import Inbox
+from producer.api.options import ApiOptions
+from producer.api.throttle import LoginThrottle
+from producer.importer import Importer
+from providers.base import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Made once per process. `ping_redis` raises RedisError."""
+
+    settings: Settings
+    options: ApiOptions
+    database: Database
+    accounts: Mapping[str, Account]
+    providers: Mapping[str, Provider]
+    now: Callable[[], datetime]
+    ping_redis: Callable[[], None]
+    bell: Bell
+    inbox: Inbox
+    throttle: LoginThrottle
+    uploads: asyncio.Semaphore
+
+    def importer(self) -> Importer:
+        return Importer(
+            self.database,
+            self.accounts,
+            self.providers,
+            self.now,
+            self.settings.batch_seconds,
+            self.settings.default_region or None,
+        )
+
+
+def context_of(request: Request) -> Context:
+    """The context of the app that this request came to."""
+    found = request.app.state.context
+    if not isinstance(found, Context):
+        raise TypeError("the app was not made by create_app")
+    return found
+
+
+Here = Annotated[Context, Depends(context_of)]

@@ -1,0 +1,23 @@
+"""What the API lets in: limits of bodies, rows and uploads. Field `x` is the variable `DRUMLINE_API_X`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class ApiOptions(BaseSettings):
+    """Sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="DRUMLINE_API_", env_file=".env", extra="ignore")
+
+    max_body: int = Field(default=8 * MIB, ge=1024)  # of any JSON request
+    max_upload: int = Field(default=1024 * MIB, ge=1024)  # of a recipient file, as it travels
+    max_push: int = Field(default=MIB, ge=1024)  # of a webhook
+    max_inline: int = Field(default=10_000, ge=1)  # recipients in the JSON of a new campaign
+    max_preview: int = Field(default=1_000, ge=1)  # rows of a preview
+    uploads_at_once: int = Field(default=2, ge=1)  # imports that one process works on; others wait
+    failed_logins: int = Field(default=10, ge=1)  # per address and minute, then it has to wait
+    docs: bool = True  # whether /docs and /openapi.json are served
