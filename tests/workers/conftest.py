@@ -1,17 +1,11 @@
-"""A real Redis server for the tests of the workers' room, empty at the start of each test."""
+"""The real Redis server, empty at the start of each test."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
 
 from tests.support.redis_server import EmbeddedRedis
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(appendonly=False) as server:
-        yield server
 
 
 @pytest.fixture
