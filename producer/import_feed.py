@@ -56,12 +56,12 @@ def open_feed(
     plan: Plan, providers: Mapping[str, Provider], source: BinaryIO | Path, hint: Hint, child_from: int
 ) -> Feed:
     """Raises FileError."""
-    if _size(source) >= child_from:
+    if size_of(source) >= child_from:
         return ChildFeed(plan, source, hint)
     return OwnFeed(plan, providers, open_table(source, hint))
 
 
-def _size(source: BinaryIO | Path) -> int:
+def size_of(source: BinaryIO | Path) -> int:
     """0 for what only this process can read."""
     if isinstance(source, Path):
         return source.stat().st_size

@@ -28,12 +28,13 @@ from models.imports import close_failed, close_stopped, take_back
 from models.moves import add_counts
 from models.queries import note_event
 from models.states import CampaignState, MessageState
-from models.tables import Batch, Campaign, Message, Reject, Source, Suppression
+from models.tables import Batch, Campaign, Message, Reject, Source
 from producer.campaigns import CampaignError, begin_streaming, sender_for
 from producer.import_feed import CHILD_FROM, open_feed
 from producer.import_work import BATCH, CHUNK, MESSAGE, REJECT, Plan, Slice
 from producer.readers import Hint
 from producer.route import Route
+from producer.suppressions import opted_out
 from providers.base import Provider
 
 IMPORT_LEASE = 300.0  # seconds without progress after which an import counts as dead
@@ -148,9 +149,7 @@ class Importer:
 
     def _opted_out(self, plan: Plan) -> Generator[int, None, None]:
         with self.database.read() as session:
-            query = select(Suppression.msisdn).where(Suppression.sender.in_({"", *plan.senders.values()}))
-            for number in session.execute(query.execution_options(yield_per=10_000)).scalars():
-                yield int(number[1:])
+            yield from opted_out(session, {"", *plan.senders.values()})
 
     # --- on the way --------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,15 +12,19 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-CAMPAIGN = (
-    sa.Column("template_name", sa.String(length=100), nullable=True),
-    sa.Column("template_version", sa.Integer(), nullable=True),
-    sa.Column("missing", sa.Text(), nullable=True),
-    sa.Column("gsm7_only", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-    sa.Column("routing", sa.JSON(), server_default="{}", nullable=False),
-    sa.Column("region", sa.String(length=2), nullable=True),
-    sa.Column("stream", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-)
+
+def _campaign_columns() -> tuple[sa.Column[Any], ...]:
+    return (
+        sa.Column("template_name", sa.String(length=100), nullable=True),
+        sa.Column("template_version", sa.Integer(), nullable=True),
+        sa.Column("missing", sa.Text(), nullable=True),
+        sa.Column("gsm7_only", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("routing", sa.JSON(), server_default="{}", nullable=False),
+        sa.Column("region", sa.String(length=2), nullable=True),
+        sa.Column("stream", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+    )
+
+
 WITH_SOURCE = ("batches", "messages", "rejects")
 
 
@@ -52,8 +58,8 @@ def upgrade() -> None:
         sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("name", "version", name=op.f("pk_templates")),
     )
-    for column in CAMPAIGN:
-        op.add_column("campaigns", column.copy())
+    for column in _campaign_columns():
+        op.add_column("campaigns", column)
     for table in WITH_SOURCE:
         op.add_column(table, sa.Column("source_no", sa.SmallInteger(), server_default="1", nullable=False))
 
@@ -61,7 +67,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in WITH_SOURCE:
         op.drop_column(table, "source_no")
-    for column in CAMPAIGN:
+    for column in _campaign_columns():
         op.drop_column("campaigns", column.name)
     op.drop_table("templates")
     op.drop_table("sources")
