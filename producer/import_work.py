@@ -100,7 +100,7 @@ class Work:
     def __init__(self, plan: Plan, providers: Mapping[str, Provider], seen: NumberSet, opted_out: NumberSet) -> None:
         self._plan = plan
         self._clock = time.monotonic()
-        self._campaign = plan.campaign_id.hex
+        self._campaign, self._source, self._common = plan.campaign_id.hex, plan.source_no, plan.common
         self._carriers = {
             name: _Carrier(
                 name,
@@ -179,8 +179,8 @@ class Work:
             carrier.batch_id = uuid_utils.uuid7().hex
         carrier.rows.append(
             (
-                uuid_utils.uuid7().hex, self._campaign, carrier.batch_id, self._plan.source_no, row.row_no,
-                carrier.name, row.msisdn[:], row.country or None, carrier.sender, None if self._plan.common else row.text,
+                uuid_utils.uuid7().hex, self._campaign, carrier.batch_id, self._source, row.row_no, carrier.name,
+                row.msisdn[:], row.country or None, carrier.sender, None if self._common else row.text,
                 _WORDS[row.encoding], row.segments, row.reference, _QUEUED, 0, 0, 1, expires, trail,
             )
         )  # fmt: skip
