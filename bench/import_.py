@@ -1,8 +1,8 @@
 """Importing a large file into both databases: `python -m bench.import_ [--rows N] [--databases sqlite,postgresql]`.
 
 CSV rows with number, name, city, order and reference; validation, duplicates, an opt-out list, rendered texts, parts
-and the rules of two providers are all on. One row in a hundred is a duplicate, a bad number or opted out. Prints a table
-and writes JSON. Memory: the most that the process and its child held together (proportional set size, read from
+and the rules of two providers are all on. One row in a hundred is a duplicate, a bad number or opted out. Prints a
+table and writes JSON. Memory: the most that the process and its child held together (proportional set size, read from
 /proc every 50 ms), beside what the process held before.
 """
 

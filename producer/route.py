@@ -14,9 +14,12 @@ The first rule that fits decides: its accounts, then the failover. Pure: no I/O,
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from models.msisdn import Msisdn
@@ -99,6 +102,21 @@ class Route:
             "deny": sorted(self.deny),
         }
         return {name: value for name, value in whole.items() if value}
+
+
+def read_route(text: str, known: Iterable[str]) -> Route:
+    """'qikli=70,quicksms=30', or the path of a TOML or JSON file that holds the document. Raises RouteError."""
+    path = Path(text)
+    if path.suffix not in (".toml", ".json"):
+        return Route.parse(text, known)
+    try:
+        content = path.read_text("utf-8")
+        document = tomllib.loads(content) if path.suffix == ".toml" else json.loads(content)
+    except (OSError, ValueError) as error:
+        raise RouteError(f"route: {path}: {error}") from error
+    if not isinstance(document, dict):
+        raise RouteError(f"route: {path}: expected a table with the key accounts")
+    return Route.parse(document, known)
 
 
 class Chooser:

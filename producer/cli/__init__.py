@@ -9,11 +9,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.accounts import AccountsError
 from config.logging import configure_logging
+from config.prices import PricesError
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
 from producer.campaigns import CampaignError
-from producer.cli import campaigns, keys, operations, services
+from producer.cli import campaigns, keys, operations, services, suppressions, templates
 from producer.cli.output import complain
+from producer.import_feed import ImportDied
 from producer.plan import RouteError
 from producer.readers import FileError
 from producer.services.redis_server import NoRedisError
@@ -29,9 +31,11 @@ app = typer.Typer(
 for module in (campaigns, operations, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(templates.app, name="templates")
+app.add_typer(suppressions.app, name="suppressions")
 
-WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError)
-FAILED = (DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+WRONG_INPUT = (SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError)
+FAILED = (ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 
 def main() -> None:

@@ -34,7 +34,9 @@ def _print(found: Preview) -> None:
     print_table("Rows", ["", "rows"], counts)
     each = [[f"{parts} part{'s' * (parts != 1)}", n] for parts, n in found.segments.items()]
     encodings = ", ".join(f"{n:,} {name}" for name, n in found.encodings.items())
-    print_table(f"{found.parts:,} parts, median {found.median_segments:g} per message; {encodings}", ["", "messages"], each)
+    print_table(
+        f"{found.parts:,} parts, median {found.median_segments:g} per message; {encodings}", ["", "messages"], each
+    )
     accounts = [[name, n, _span(found.account_seconds.get(name, 0.0))] for name, n in found.by_account.items()]
     print_table(f"At least {_span(found.seconds)} of sending", ["account", "messages", "takes"], accounts)
     countries = [
