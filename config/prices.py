@@ -82,11 +82,15 @@ def _prices(path: Path, at: str, table: Mapping[str, object], currency: str) -> 
 def _price(path: Path, at: str, country: str, value: object, currency: str) -> Price:
     if not _COUNTRY(country):
         raise PricesError(f"{path}: {at}: found {country!r}, expected a country as GB, or *")
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value < 1_000_000:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not _is_price(Decimal(value)):
         raise PricesError(f"{path}: {at}.{country}: found {value!r}, expected a price per part, as 0.039")
     if not currency:
         raise PricesError(f"{path}: {at}: expected currency, as EUR, here or at the top of the file")
     return Price(Decimal(value), currency)
+
+
+def _is_price(amount: Decimal) -> bool:
+    return amount.is_finite() and 0 <= amount < 1_000_000
 
 
 def _currency(path: Path, at: str, value: object) -> str:

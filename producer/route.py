@@ -130,7 +130,7 @@ class Chooser:
     def offers(self, number: Msisdn, country: str) -> Iterator[str]:
         """Accounts in the order in which they are to be asked; whoever takes the message ends the iteration.
 
-        An account that refused has not had its turn: the messages that several take are shared by weight exactly.
+        An account that refused keeps its turn: the next message that it takes is its.
         """
         rota = next((rota for rule, rota in self._rotas if rule.fits(number, country)), self._rest)
         name = rota.next()
