@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import signal
+import subprocess
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from models.database import Database
 from models.queries import counts, recount
 from models.states import CampaignState, MessageState
 from models.tables import Batch, CampaignCount, Message, Source
-from producer import campaigns
+from producer import campaigns, import_feed
 from producer.campaigns import CampaignError
 from producer.dispatch import dispatch
 from producer.import_feed import ImportDied
@@ -36,6 +37,7 @@ from tests.producer.plan_support import (
     people,
     rejects_of,
 )
+from tests.producer.test_readers_xlsx import workbook
 from workers.sweep import complete_campaigns, fail_dead_imports
 
 BROKEN = gzip.compress(people(12_000), mtime=0)[:-20]
@@ -197,12 +199,10 @@ def test_a_child_that_dies_is_an_error_and_leaves_nothing(
         for child in children:
             child.send_signal(signal.SIGKILL)
 
-    from producer import import_feed
-
-    children: list[import_feed.subprocess.Popen[bytes]] = []
+    children: list[subprocess.Popen[bytes]] = []
     spawn = import_feed._spawn
 
-    def spawned(files: tuple[int, ...]) -> import_feed.subprocess.Popen[bytes]:
+    def spawned(files: tuple[int, ...]) -> subprocess.Popen[bytes]:
         children.append(spawn(files))
         return children[-1]
 

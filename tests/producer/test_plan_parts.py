@@ -92,6 +92,8 @@ WRONG_PRICES = [
     "[default]\ngb = 1",
     "currency='EUR'\n[default]\nGB = -1",
     "x = 1",
+    "currency='EUR'\n[default]\nGB = nan",
+    "[",
 ]
 
 

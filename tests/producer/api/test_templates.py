@@ -22,7 +22,9 @@ async def test_a_template_is_saved_listed_pinned_and_retired(desk: Desk) -> None
     assert (made.json()["template"], made.json()["template_version"]) == ("Hi {{ name }}", 1)
     assert (await desk.admin.delete("/v1/templates/welcome")).status_code == 204
     assert (await desk.admin.delete("/v1/templates/welcome")).status_code == 404
-    assert (await desk.submit.post("/v1/campaigns", json=campaign(template=None, template_name="welcome"))).status_code == 422
+    assert (
+        await desk.submit.post("/v1/campaigns", json=campaign(template=None, template_name="welcome"))
+    ).status_code == 422
 
 
 async def test_templates_are_paged(desk: Desk) -> None:
@@ -68,7 +70,9 @@ async def test_a_stream_runs_as_soon_as_its_upload_is_read(desk: Desk) -> None:
     done = await desk.submit.post(path, content=csv_file(20), headers=headers)
     assert (done.status_code, done.json()["accepted"]) == (200, 20)
     assert (await desk.read.get(f"/v1/campaigns/{campaign_id}")).json()["state"] == "running"
-    assert (await desk.submit.post("/v1/campaigns", json=campaign(stream=True, recipients=people(1)))).status_code == 422
+    assert (
+        await desk.submit.post("/v1/campaigns", json=campaign(stream=True, recipients=people(1)))
+    ).status_code == 422
 
 
 async def test_two_uploads_add_up(desk: Desk) -> None:
@@ -84,6 +88,4 @@ async def test_a_preview_prices_and_times(desk: Desk) -> None:
     found = answer.json()
     assert (found["cost"], found["unpriced_parts"]) == ({}, 3)
     assert found["duration"]["seconds"] == pytest.approx(1.0)
-    assert found["cost_by_country"] == [
-        {"country": "GB", "messages": 3, "parts": 3, "cost": {}, "unpriced_parts": 3}
-    ]
+    assert found["cost_by_country"] == [{"country": "GB", "messages": 3, "parts": 3, "cost": {}, "unpriced_parts": 3}]
