@@ -20,7 +20,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +154,7 @@ def run(kind: str, url: str, file: Path, rows: int, *, stream: bool = False) -> 
 
     def first(*_: object) -> None:
         sent: list[object] = []
-        dispatch(database, ACCOUNTS, lambda *job, **_: sent.append(job), later(database.now()))
+        dispatch(database, ACCOUNTS, lambda *job, **_: sent.append(job), database.now())
         if sent and not ready:
             ready.append(time.perf_counter() - started)
 
@@ -173,13 +172,6 @@ def run(kind: str, url: str, file: Path, rows: int, *, stream: bool = False) -> 
         kind + (", stream" if stream else ""), rows, done.accepted, done.rejected, round(seconds, 2),
         round(rows / seconds), memory.before, memory.peak, round(ready[0], 3) if ready else None,
     )  # fmt: skip
-
-
-def later(moment: datetime) -> datetime:
-    """Batches of this very millisecond are due."""
-    from datetime import timedelta
-
-    return moment + timedelta(seconds=1)
 
 
 def one(kind: str, server: str | None, folder: Path, file: Path, rows: int, *, stream: bool) -> Result:

@@ -14,9 +14,11 @@ SWEEP = "sweep.run"
 SNAPSHOT = "accounts.snapshot"
 DISPATCH = "campaigns.dispatch"
 SCHEDULE = "campaigns.schedule"
+STEER = "campaigns.steer"
+COPY = "campaigns.copy"
 
 
-CONTROL_TASKS = (DISPATCH, SCHEDULE)
+CONTROL_TASKS = (DISPATCH, SCHEDULE, STEER, COPY)
 REPORTS_TASKS = (APPLY_REPORTS, PLAN_POLLS, SWEEP)
 ACCOUNT_TASKS = (POLL_REPORTS, RESOLVE_UNKNOWN, SNAPSHOT)
 

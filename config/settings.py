@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     shutdown_seconds: float = 20.0  # how long a worker finishes what it holds
     default_region: str = ""  # ISO country of numbers without country code; empty: refuse them
     no_report_grace: float = 7200.0  # seconds beyond validity before a missing report is `expired (no_dlr)`
+    cap_messages: int = Field(0, ge=0)  # per number and `cap_hours` over all campaigns; 0: no cap
+    cap_hours: float = Field(24.0, gt=0)
+    repeat_minutes: float = Field(0.0, ge=0)  # the same text to the same number not again within; 0: always allowed
+    missed_grace: float = Field(900.0, gt=0)  # seconds: a start or run missed by more is not fired blindly
+    default_zone: str = "UTC"  # of times and cron expressions that name none
     secrets_dir: Path | None = None
 
     def broker_url(self) -> str:

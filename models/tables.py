@@ -22,12 +22,13 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from models.segments import Encoding
-from models.states import BatchState, CampaignState, MessageState
+from models.states import BatchState, CampaignState, CanaryState, MessageState
 from models.types import Money, UtcDateTime, Word, new_id
 
 # On SQLite only INTEGER PRIMARY KEY counts up by itself.
@@ -88,6 +89,15 @@ class Campaign(Base):
     rows_accepted: Mapped[int] = mapped_column(Integer, default=0)
     rows_rejected: Mapped[int] = mapped_column(Integer, default=0)
     segments_total: Mapped[int] = mapped_column(BigInteger, default=0)
+    steering: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # see models.steering
+    anchor_at: Mapped[datetime | None]  # pace and validity count from here: the start, moved on by pauses
+    paused_at: Mapped[datetime | None]
+    canary: Mapped[CanaryState | None] = mapped_column(Word(CanaryState))
+    canary_at: Mapped[datetime | None]  # when the last message of the canary had left
+    guard_marks: Mapped[list[list[int]] | None] = mapped_column(JSON(none_as_null=True))  # see producer.guard
+    origin_id: Mapped[UUID | None] = mapped_column(index=True)  # the campaign whose recipients this one copies
+    origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # how; see producer.copies
+    copy_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # still to be copied
 
 
 class Source(Base):
@@ -138,6 +148,8 @@ class Batch(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(64))
     lease_token: Mapped[int] = mapped_column(Integer, default=0)  # counts leases: the fence
     lease_until: Mapped[datetime | None]
+    position: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # of its first message, from 0
+    zones: Mapped[str | None] = mapped_column(Text)  # where its recipients are; None: not known, ask the messages
 
     __table_args__ = (
         Index("ix_batches_due", "account", "campaign_id", "not_before", postgresql_where=sql("state = 'planned'"),
@@ -212,7 +224,7 @@ class Message(Base):
         Index("ix_messages_not_final", "campaign_id",
               postgresql_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')"),
               sqlite_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')")),
-        Index("ix_messages_msisdn", "msisdn"),
+        Index("ix_messages_msisdn", "msisdn", "attempted_at"),  # who was written to, and when: for the caps
     )  # fmt: skip
 
     @property
@@ -380,6 +392,22 @@ class CampaignEvent(Base):
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(String(40))
     detail: Mapped[str] = mapped_column(Text, default="")
+
+
+class Recurring(Base):
+    """A campaign sent again and again: each run is a campaign of its own with the same recipients and texts."""
+
+    __tablename__ = "recurring"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(200))
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    cron: Mapped[str] = mapped_column(String(200))
+    zone: Mapped[str] = mapped_column(String(64))
+    next_at: Mapped[datetime | None] = mapped_column(index=True)  # None: never again
+    last_at: Mapped[datetime | None]
+    last_campaign_id: Mapped[UUID | None]
+    created_at: Mapped[datetime]
 
 
 class InboundMessage(Base):

@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from models.msisdn import Msisdn, parse_msisdn
 from models.segments import downgrade, measure
+from models.windows import WindowError, check_zone
 from producer.audience_columns import Binding, bind
 from producer.audience_types import (
     NUMBER_CODES,
@@ -126,6 +128,9 @@ class Audience:
             return _unfit(row, segments, rules.max_segments)
         if reference is not None and len(reference) > rules.max_reference:
             return _rejected(row, binding.reference_name, reference, RejectCode.REFERENCE_TOO_LONG)
+        zone = binding.zone(row.cells) if rules.zones else None
+        if zone is not None and not _is_zone(zone):
+            return _rejected(row, "zone", zone, RejectCode.ZONE_UNKNOWN)
         if (
             rules.check is not None
             and (refusal := rules.check(number, number.country, text, encoding, segments)) is not None
@@ -133,7 +138,7 @@ class Audience:
             reason = f"{refusal.reason} ({refusal.code})"
             return Rejected(row.row_no, binding.number_name, number.masked(), RejectCode.PROVIDER_RULE, reason)
         self.seen.add(key)
-        return Accepted(row.row_no, number, text, segments, encoding, number.country, reference)
+        return Accepted(row.row_no, number, text, segments, encoding, number.country, reference, zone)
 
     def _counted(self, chunk: Chunk) -> Chunk:
         self.accepted += len(chunk.accepted)
@@ -184,6 +189,15 @@ def _unfit(row: Row, segments: int, allowed: int) -> Rejected:
         return _rejected(row, None, "", RejectCode.TEXT_EMPTY)
     reason = f"the text needs {segments} parts, the campaign allows {allowed}"
     return Rejected(row.row_no, None, "", RejectCode.TEXT_TOO_LONG, reason)
+
+
+@lru_cache(maxsize=1024)
+def _is_zone(name: str) -> bool:
+    try:
+        check_zone(name)
+    except WindowError:
+        return False
+    return True
 
 
 def _predicate(rules: Rules) -> Callable[[Msisdn], bool]:

@@ -17,11 +17,13 @@ from models.msisdn import Msisdn, parse_msisdn
 from models.queries import note_event
 from models.segments import downgrade, measure
 from models.states import CAMPAIGN_TRANSITIONS, CampaignState
+from models.steering import Spread, Steering
 from models.tables import Campaign
 from models.types import new_id
 from producer.dispatch import open_lanes
 from producer.fair import PRIORITY
 from producer.plan import RouteError
+from producer.planner import begin_plan, resume_plan
 from producer.route import Route
 from producer.template import Template, TemplateError
 from providers.base import Failure, FailureClass, Outgoing, Provider
@@ -67,8 +69,10 @@ class CampaignSpec:
     on_unknown: str = OnUnknown.GIVE_UP
     start_at: datetime | None = None
     source: str | None = None
+    steering: Steering = field(default_factory=Steering)
 
 
+RESCHEDULABLE = frozenset({CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.PAUSED})
 SAMPLE = "+12025550123"  # a number of the fiction range, to ask an adapter about senders and texts
 
 
@@ -85,6 +89,8 @@ def check_spec(spec: CampaignSpec, accounts: Mapping[str, Account], providers: M
     _check_region(spec.region)
     if spec.stream and spec.start_at is not None:
         raise CampaignError("stream", "stream: a campaign that is sent while it is imported cannot have a start time")
+    if spec.stream and isinstance(spec.steering.pacing, Spread):
+        raise CampaignError("stream", "stream: what is to be spread evenly must be counted first; use slices instead")
     if not spec.name.strip():
         raise CampaignError("name", "name: found nothing, expected a text")
     if spec.priority not in PRIORITY:
@@ -159,6 +165,7 @@ def create(session: Session, spec: CampaignSpec, template: Template, now: dateti
         on_unknown=spec.on_unknown,
         start_at=spec.start_at,
         source=spec.source,
+        steering=spec.steering.as_json(),
         created_at=now,
     )
     session.add(campaign)
@@ -188,6 +195,8 @@ def find(session: Session, campaign_id: UUID) -> Campaign:
 def start(session: Session, campaign_id: UUID, now: datetime) -> CampaignState:
     """Run it now, or schedule it for its time."""
     campaign = find(session, campaign_id)
+    if campaign.copy_due:
+        raise CampaignError("state", "the recipients are still being copied; the campaign starts by itself")
     if campaign.rows_accepted == 0:
         raise CampaignError("recipients", "the campaign has no recipient to send to; import some first")
     later = campaign.start_at is not None and campaign.start_at > now
@@ -210,7 +219,32 @@ def resume(session: Session, campaign_id: UUID, now: datetime) -> CampaignState:
     if campaign.state is not CampaignState.PAUSED:
         raise CampaignError("state", f"the campaign is {campaign.state}, only a paused one can be resumed")
     later = campaign.started_at is None and campaign.start_at is not None and campaign.start_at > now
+    if campaign.started_at is not None:
+        resume_plan(session, campaign, now)
     return _move(session, campaign, CampaignState.SCHEDULED if later else CampaignState.RUNNING, "", now)
+
+
+def reschedule(session: Session, campaign_id: UUID, start_at: datetime, now: datetime) -> CampaignState:
+    """Another time for a campaign that has not begun: a draft keeps it for its start, all others wait for it."""
+    campaign = find(session, campaign_id)
+    if campaign.started_at is not None or campaign.state not in RESCHEDULABLE:
+        raise CampaignError("state", f"the campaign is {campaign.state}; only one that has not begun has another time")
+    if start_at <= now:
+        raise CampaignError("start_at", f"start_at: {start_at.isoformat()} is past; start or resume it to send now")
+    old, campaign.start_at = campaign.start_at, start_at
+    note_event(session, campaign.id, "rescheduled", f"from {_shown(old)} to {_shown(start_at)}", now)
+    if campaign.state is CampaignState.DRAFT:
+        return campaign.state
+    return _move(session, campaign, CampaignState.SCHEDULED, "", now)
+
+
+def _shown(moment: datetime | None) -> str:
+    return moment.isoformat(timespec="seconds") if moment else "no time"
+
+
+def halt(session: Session, campaign: Campaign, reason: str, now: datetime) -> None:
+    """Pause by a rule; the campaign is running and locked."""
+    _move(session, campaign, CampaignState.PAUSED, reason, now)
 
 
 def cancel(session: Session, campaign_id: UUID, reason: str, now: datetime) -> CampaignState:
@@ -246,8 +280,10 @@ def _move(session: Session, campaign: Campaign, new: CampaignState, reason: str,
         raise CampaignError("state", f"the campaign is {old}; it cannot become {new}")
     campaign.state = new
     campaign.state_reason = reason or None
+    campaign.paused_at = now if new is CampaignState.PAUSED else None
     if new is CampaignState.RUNNING and campaign.started_at is None:
         campaign.started_at = now
+        begin_plan(campaign, now)
     if new is CampaignState.CANCELLED and campaign.started_at is None:
         campaign.started_at = now  # so that the sweep closes what it holds
     note_event(session, campaign.id, str(new), reason, now)

@@ -21,12 +21,14 @@ from models.moves import trail_line
 from models.msisdn import Msisdn
 from models.segments import Encoding
 from models.states import BatchState, MessageState
+from models.steering import Steering
 from producer.audience import Accepted, Audience, Chunk, Rejected
 from producer.audience_types import Refusal, Rules
 from producer.numberset import NumberSet
 from producer.plan import batch_size
 from producer.readers import Table
 from producer.route import Chooser, Route
+from producer.shaping import Shape
 from producer.template import Template
 from providers.base import Failure, Outgoing, Provider
 
@@ -34,10 +36,10 @@ NOBODY = str(UUID(int=0))  # the reference of a message that is only asked about
 CHUNK = 5_000
 FIRST_CHUNK = 100  # of a campaign that is sent while it is imported: the first message shall leave soon
 
-BATCH = ("id", "campaign_id", "source_no", "account", "size", "state", "not_before", "lease_token")
+BATCH = ("id", "campaign_id", "source_no", "account", "size", "state", "not_before", "lease_token", "position", "zones")
 MESSAGE = (
     "id", "campaign_id", "batch_id", "source_no", "row_no", "account", "msisdn", "country", "sender", "text",
-    "encoding", "segments", "reference", "state", "tries", "looks", "ref_round", "expires_at", "trail",
+    "encoding", "segments", "reference", "state", "tries", "looks", "ref_round", "trail",
 )  # fmt: skip
 REJECT = ("campaign_id", "source_no", "row_no", "column", "value", "code", "reason")
 
@@ -60,7 +62,8 @@ class Plan:
     senders: Mapping[str, str]
     options: Mapping[str, str]
     validity: int | None
-    start_at: datetime | None
+    steering: Steering
+    position: int  # of the file's first message among those of the campaign, from 0
     region: str | None
     stream: bool
     batch_seconds: float
@@ -84,13 +87,22 @@ class Slice(NamedTuple):
 
 @dataclass(slots=True)
 class _Carrier:
-    """One account of the route, and the batch that is being filled for it."""
+    """One account of the route, and the batches that are being filled for it: one, or one for each zone."""
 
     name: str
     provider: Provider
     sender: str
     size: int
-    batch_id: str = ""
+    filling: dict[str | None, _Filling] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Filling:
+    """Messages on their way into a batch. `first` is the position of the first of them."""
+
+    batch_id: str
+    first: int
+    most: int
     rows: list[tuple[Any, ...]] = field(default_factory=list)
 
 
@@ -118,7 +130,10 @@ class Work:
         self._messages: list[tuple[Any, ...]] = []
         self._rejects: list[tuple[Any, ...]] = []
         self._queued: dict[str, int] = {}
-        self._not_before = moment(plan.now, plan.dialect)
+        self._shape = Shape(plan.steering)
+        self._not_before = moment(self._shape.not_before(plan.now), plan.dialect)
+        self._shaped, self._zoned = plan.steering.planned, plan.steering.window is not None
+        self._position = plan.position
         rules = Rules(
             default_region=plan.region,
             allow=plan.route.allow,
@@ -126,6 +141,7 @@ class Work:
             suppressed=(lambda number: int(number[1:]) in opted_out) if opted_out else frozenset(),
             check=self._choose,
             gsm7_only=plan.gsm7_only,
+            zones=self._zoned,
         )
         self._audience = Audience(Template.parse(plan.template, missing=plan.missing), rules, seen)
 
@@ -156,10 +172,9 @@ class Work:
 
     def _add(self, chunk: Chunk) -> None:
         now = self._plan.now + timedelta(seconds=time.monotonic() - self._clock)
-        self._not_before = moment(now, self._plan.dialect)
-        expires, trail = self._expires(now), trail_line(MessageState.QUEUED, "imported", now)
+        trail = trail_line(MessageState.QUEUED, "imported", now)
         for row, carrier in zip(chunk.accepted, self._chosen, strict=True):
-            self._place(row, carrier, expires, trail)
+            self._place(row, carrier, trail)
         self._chosen.clear()
         self._rejects = [self._reject(row) for row in chunk.rejected]
         self._accepted += len(chunk.accepted)
@@ -167,35 +182,42 @@ class Work:
         self._segments += sum(row.segments for row in chunk.accepted)
         self._row = max(self._row, *(rows[-1].row_no for rows in (chunk.accepted, chunk.rejected) if rows))
 
-    def _expires(self, now: datetime) -> str | None:
-        """One moment for a chunk: what cannot leave by then is never sent."""
-        plan = self._plan
-        if plan.validity is None:
-            return None
-        return moment(max(now, plan.start_at or now) + timedelta(seconds=plan.validity), plan.dialect)
-
-    def _place(self, row: Accepted, carrier: _Carrier, expires: str | None, trail: str) -> None:
-        if not carrier.rows:
-            carrier.batch_id = uuid_utils.uuid7().hex
-        carrier.rows.append(
+    def _place(self, row: Accepted, carrier: _Carrier, trail: str) -> None:
+        zones = self._shape.zones(row.msisdn, row.zone) if self._zoned else None
+        if self._shaped and self._shape.cut_before(self._position):
+            self._cut_all()
+        filling = carrier.filling.get(zones)
+        if filling is None:
+            most = self._shape.most(carrier.size, self._position) if self._shaped else carrier.size
+            filling = carrier.filling[zones] = _Filling(uuid_utils.uuid7().hex, self._position, most)
+        filling.rows.append(
             (
-                uuid_utils.uuid7().hex, self._campaign, carrier.batch_id, self._source, row.row_no, carrier.name,
+                uuid_utils.uuid7().hex, self._campaign, filling.batch_id, self._source, row.row_no, carrier.name,
                 row.msisdn[:], row.country or None, carrier.sender, None if self._common else row.text,
-                _WORDS[row.encoding], row.segments, row.reference, _QUEUED, 0, 0, 1, expires, trail,
+                _WORDS[row.encoding], row.segments, row.reference, _QUEUED, 0, 0, 1, trail,
             )
         )  # fmt: skip
-        if len(carrier.rows) >= carrier.size:
-            self._cut(carrier)
+        self._position += 1
+        if len(filling.rows) >= filling.most:
+            self._cut(carrier, zones)
 
-    def _cut(self, carrier: _Carrier) -> None:
+    def _cut(self, carrier: _Carrier, zones: str | None) -> None:
         """Close the batch that is being filled."""
-        size = len(carrier.rows)
+        done = carrier.filling.pop(zones)
+        size = len(done.rows)
         self._batches.append(
-            (carrier.batch_id, self._campaign, self._plan.source_no, carrier.name, size, _PLANNED, self._not_before, 0)
-        )
-        self._messages += carrier.rows
+            (
+                done.batch_id, self._campaign, self._source, carrier.name, size, _PLANNED, self._not_before, 0,
+                done.first, zones,
+            )
+        )  # fmt: skip
+        self._messages += done.rows
         self._queued[carrier.name] = self._queued.get(carrier.name, 0) + size
-        carrier.rows = []
+
+    def _cut_all(self) -> None:
+        for carrier in self._carriers.values():
+            for zones in list(carrier.filling):
+                self._cut(carrier, zones)
 
     def _reject(self, row: Rejected) -> tuple[Any, ...]:
         column, value = (row.column or "")[:100], row.value[:200]
@@ -205,9 +227,8 @@ class Work:
 
     def _take(self, *, everything: bool) -> Slice:
         """What is ready to be written; `everything`: also the batches that did not get full."""
-        for carrier in self._carriers.values() if everything else ():
-            if carrier.rows:
-                self._cut(carrier)
+        if everything:
+            self._cut_all()
         part = Slice(
             self._batches, self._messages, self._rejects, self._queued, self._accepted, self._rejected,
             self._segments, self._row,

@@ -28,6 +28,7 @@ from models.imports import close_failed, close_stopped, take_back
 from models.moves import add_counts
 from models.queries import note_event
 from models.states import CampaignState, MessageState
+from models.steering import steering_of
 from models.tables import Batch, Campaign, Message, Reject, Source
 from producer.campaigns import CampaignError, begin_streaming, sender_for
 from producer.import_feed import CHILD_FROM, open_feed
@@ -238,7 +239,8 @@ def plan_of(
         senders={name: sender_for(account, campaign.sender, route.senders) for name, account in used.items()},
         options={str(name): str(value) for name, value in campaign.options.items()},
         validity=campaign.validity,
-        start_at=campaign.start_at,
+        steering=steering_of(campaign.steering),
+        position=campaign.rows_accepted,
         region=campaign.region or default_region,
         stream=campaign.stream,
         batch_seconds=batch_seconds,

@@ -29,6 +29,7 @@ from config import names
 from config.accounts import Account
 from config.settings import Settings
 from models.database import Database
+from models.steering import Caps
 from providers.accounts import open_provider
 from providers.base import Provider
 from providers.http import Carrier, ConnectionSettings, HttpClient
@@ -103,6 +104,9 @@ class Runtime:
         self.now = now or database.now
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"[-64:]
         self.lease_seconds = settings.lease_seconds
+        self.default_caps = Caps(
+            settings.cap_messages, round(settings.cap_hours * 3600), round(settings.repeat_minutes * 60)
+        )
         self.stopping = False
         self._send_task = send_task
         self._opened: dict[str, asyncio.Task[AccountRuntime]] = {}

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, select, update
+from sqlalchemy import ColumnElement, Select, exists, select, update
 from sqlalchemy.orm import Session
 
 from models import leases
@@ -125,10 +125,15 @@ def close_unreported(session: Session, now: datetime, notes: dict[str, str | Non
 
 
 def cancel_queued(session: Session, now: datetime) -> int:
-    """What had not left when its campaign was cancelled."""
+    """What came back from a worker or a look-up after its campaign was cancelled and closed (see workers.closing).
+    Only once nothing of the campaign is planned any more, so that closing is done batch by batch."""
+    open_batch = exists().where(Batch.campaign_id == Campaign.id, Batch.state != BatchState.DONE)
+    cancelled = select(Campaign.id).where(
+        Campaign.state == CampaignState.CANCELLED, Campaign.finished_at.is_(None), ~open_batch
+    )
     query = (
         select(Message.id)
-        .where(Message.state == MessageState.QUEUED, Message.campaign_id.in_(_campaigns(CampaignState.CANCELLED)))
+        .where(Message.state == MessageState.QUEUED, Message.campaign_id.in_(cancelled))
         .limit(AT_ONCE)
     )
     moves = [Move(found, MessageState.CANCELLED, "campaign cancelled") for found in session.execute(query).scalars()]
@@ -163,7 +168,7 @@ def fail_dead_imports(session: Session, now: datetime) -> int:
     dead = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
     for campaign in dead:
         source = open_source(session, campaign.id)
-        number = source.number if source is not None else 0
+        number = source.number if source is not None else 1  # a copy of a campaign has no file
         if campaign.state is not CampaignState.IMPORTING:
             close_stopped(session, campaign, number, "its process died", now)
         elif not take_back(session, campaign.id, number):

@@ -17,7 +17,7 @@ from config.accounts import load_accounts
 from config.celery_app import app
 from config.settings import settings
 from models.database import Database
-from workers import sweep
+from workers import closing, sweep
 from workers.poll import due_polls, poll_reports
 from workers.reconcile import apply_inbox
 from workers.resolve import due_accounts, resolve_unknown
@@ -132,9 +132,9 @@ def sweep_all() -> None:
         *_in_own(here, lambda s: sweep.end_leases(s, now, FIRST_LOOK)),
         jobs_lost=_in_own(here, lambda s: sweep.requeue_lost_jobs(s, now)),
         orphans=_in_own(here, lambda s: sweep.free_orphans(s, now, here.lease_seconds, FIRST_LOOK)),
-        expired=_in_own(here, lambda s: sweep.expire_queued(s, now)),
+        expired=_in_own(here, lambda s: sweep.expire_queued(s, now)) + closing.expire_all(here.database.write, now),
         no_report=_in_own(here, lambda s: sweep.close_unreported(s, now, notes)),
-        cancelled=_in_own(here, lambda s: sweep.cancel_queued(s, now)),
+        cancelled=closing.cancel_all(here.database.write, now) + _in_own(here, lambda s: sweep.cancel_queued(s, now)),
         completed=_in_own(here, lambda s: sweep.complete_campaigns(s, now)),
     )
     _in_own(here, lambda s: sweep.fail_dead_imports(s, now))

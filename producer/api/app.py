@@ -26,6 +26,7 @@ from producer.api import (
     messages,
     metrics,
     preview,
+    steering,
     suppressions,
     templates,
     uploads,
@@ -49,6 +50,7 @@ DESCRIPTION = """Bulk SMS campaigns through several providers. Every request nee
 POST takes an `Idempotency-Key`; every error is `application/problem+json` (RFC 9457)."""
 TAGS = [
     {"name": "campaigns", "description": "Make, fill, steer and watch campaigns."},
+    {"name": "schedule", "description": "What is to come: times, retries, recurring campaigns."},
     {"name": "messages", "description": "What became of each message."},
     {"name": "templates", "description": "Named texts with versions; a campaign pins one."},
     {"name": "suppressions", "description": "Numbers that must not be written to."},
@@ -60,6 +62,7 @@ TAGS = [
 _ROUTES = (
     preview,
     campaigns,
+    steering,
     uploads,
     messages,
     exports,

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from models.states import CampaignState, MessageState
+from models.states import CampaignState, CanaryState, MessageState
+from producer.api.steering_models import SteeringIn
 from producer.api.values import AccountName, Plain, Reason, Sender, Short, storable
 from producer.template import MAX_TEMPLATE
 
@@ -97,9 +98,7 @@ class ContentIn(BaseModel):
         dict[AccountName, Weight],
         Field(min_length=1, max_length=100, description="Account name to weight"),
     ]
-    routing: Annotated[RoutingIn, Field(description="What goes beyond weights")] = Field(
-        default_factory=RoutingIn
-    )
+    routing: Annotated[RoutingIn, Field(description="What goes beyond weights")] = Field(default_factory=RoutingIn)
     options: Annotated[
         dict[Short, Annotated[Plain, Field(max_length=1000)]],
         Field(max_length=50, description="Handed to the provider's adapter with every message; see its document"),
@@ -139,6 +138,7 @@ class CampaignIn(ContentIn):
         AwareDatetime | None,
         Field(description="With zone, at most a year ahead", examples=["2030-06-01T09:00:00+02:00"]),
     ] = None
+    steering: SteeringIn = Field(default_factory=SteeringIn)
     recipients: list[RecipientIn] = Field(default_factory=list)
     start: Annotated[bool, Field(description="Start at once (or at `start_at`)")] = False
     stream: Annotated[
@@ -229,6 +229,9 @@ class CampaignOut(CampaignSummary):
     validity: int | None
     on_unknown: str
     source: str | None
+    steering: Mapping[str, JsonValue]
+    canary: Annotated[CanaryState | None, Field(description="Where the canary stands, if there is one")]
+    origin_id: Annotated[UUID | None, Field(description="The campaign whose recipients this one copies")]
     counts: dict[MessageState, int]
     counts_by_account: dict[str, dict[MessageState, int]]
     progress: Progress

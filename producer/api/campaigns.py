@@ -76,8 +76,8 @@ def wrong(field: str, detail: str) -> Problem:
 
 
 def _spec(body: CampaignIn) -> CampaignSpec:
-    given = body.model_dump(exclude={"recipients", "start"}) | {"routing": routing_of(body)}
-    return CampaignSpec(**given, source="API" if body.recipients else None)
+    given = body.model_dump(exclude={"recipients", "start", "steering"}) | {"routing": routing_of(body)}
+    return CampaignSpec(**given, source="API" if body.recipients else None, steering=body.steering.steering())
 
 
 def routing_of(body: ContentIn) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from config.prices import PricesError
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
 from producer.campaigns import CampaignError
-from producer.cli import campaigns, keys, operations, services, suppressions, templates
+from producer.cli import campaigns, keys, operations, schedule, services, suppressions, templates
 from producer.cli.output import complain
 from producer.import_feed import ImportDied
 from producer.plan import RouteError
@@ -28,11 +28,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, operations, services):
+for module in (campaigns, schedule, operations, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(templates.app, name="templates")
 app.add_typer(suppressions.app, name="suppressions")
+app.add_typer(schedule.times, name="schedule")
+app.add_typer(schedule.repeats, name="recurring")
 
 WRONG_INPUT = (SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError)
 FAILED = (ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)

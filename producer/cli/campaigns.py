@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,6 +17,7 @@ from producer import campaigns as use
 from producer import templates
 from producer.audience import read_suppressed
 from producer.campaigns import CampaignError, CampaignSpec
+from producer.cli import steering
 from producer.cli.context import Context, open_context
 from producer.cli.output import emit, err, print_json, print_table, say
 from producer.cli.preview import show_preview
@@ -28,6 +27,7 @@ from producer.overview import progress, recent
 from producer.readers import Hint
 from producer.rejects import write_rejects
 from producer.route import read_route
+from producer.schedule import moment_of
 from producer.suppressions import add_suppressions
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -55,7 +55,7 @@ def send(
     sender: Annotated[str, typer.Option(help="Sender ID; accounts with one of their own use that.")] = "",
     name: Annotated[str, typer.Option(help="What the campaign is called; default: the file's name.")] = "",
     at: Annotated[str | None, typer.Option(help="When to start, e.g. 2026-12-01T09:00+01:00.")] = None,
-    zone: Annotated[str, typer.Option(help="Time zone of --at if it names none.")] = "UTC",
+    zone: Annotated[str, typer.Option(help="Time zone of --at if it names none; default: DRUMLINE_DEFAULT_ZONE.")] = "",
     column: Annotated[str | None, typer.Option(help="The column with the numbers.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of the file, if not what it looks like.")] = None,
     region: Region = None,
@@ -67,6 +67,18 @@ def send(
     option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the adapter, e.g. template_id=1207.")] = None,
     stream: Annotated[bool, typer.Option(help="Send while the file is still read; a broken file stops there.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Store and send nothing; say what would happen.")] = False,
+    window: steering.WindowOption = None,
+    quiet: steering.QuietOption = None,
+    window_zone: steering.WindowZoneOption = None,
+    spread: steering.SpreadOption = None,
+    slices: steering.SlicesOption = None,
+    canary: steering.CanaryOption = None,
+    canary_share: steering.CanaryShareOption = 0.8,
+    canary_wait: steering.CanaryWaitOption = "30m",
+    canary_code: steering.CanaryCodeOption = None,
+    guard: steering.GuardOption = None,
+    cap: steering.CapOption = None,
+    repeat: steering.RepeatOption = None,
     draft: Annotated[bool, typer.Option(help="Import only; start it later with `drumline resume`.")] = False,
     wait: Annotated[bool, typer.Option(help="Stay until every message is final.")] = False,
     timeout: Annotated[float | None, typer.Option(help="With --wait: give up waiting after so many seconds.")] = None,
@@ -90,9 +102,14 @@ def send(
             priority=priority,
             validity=validity,
             on_unknown=on_unknown,
-            start_at=_moment(at, zone),
+            start_at=None if at is None else moment_of(at, zone or context.settings.default_zone),
             source=file.name,
-        )
+            steering=steering.read(
+                window=window, quiet=quiet, window_zone=window_zone, spread=spread, slices=slices, canary=canary,
+                canary_share=canary_share, canary_wait=canary_wait, canary_codes=canary_code or (), guard=guard,
+                cap=cap, repeat=repeat,
+            ),
+        )  # fmt: skip
         spec = _pinned(context, spec)
         hint = Hint(column=column, encoding=encoding)
         if dry_run:
@@ -148,7 +165,7 @@ def add(
         raise CampaignError("file", f"{file}: no such file")
     with open_context() as context:
         hint = Hint(column=column, encoding=encoding)
-        _tell_import(_importer(context).run(_find(context, campaign), file, hint, file.name))
+        _tell_import(_importer(context).run(find_campaign(context, campaign), file, hint, file.name))
 
 
 def _template(name: str | None) -> dict[str, Any]:
@@ -209,7 +226,7 @@ def campaigns(
 def status(campaign: Id, as_json: Json = False) -> None:
     """Where a campaign stands: messages by account and state."""
     with open_context() as context:
-        _print_status(context, _find(context, campaign), as_json)
+        _print_status(context, find_campaign(context, campaign), as_json)
 
 
 def rejects(
@@ -219,7 +236,7 @@ def rejects(
 ) -> None:
     """The rows that did not become messages, with row number, column and reason."""
     with open_context() as context, context.database.read() as session:
-        campaign_id = _find(context, campaign)
+        campaign_id = find_campaign(context, campaign)
         if out is not None:
             with out.open("w", encoding="utf-8", newline="") as target:
                 written = write_rejects(session, campaign_id, target)
@@ -234,13 +251,13 @@ def rejects(
 def pause(campaign: Id, reason: Annotated[str, typer.Option()] = "by an operator") -> None:
     """Stop submitting within a second; what left is followed to its end."""
     with open_context() as context, context.database.write() as session:
-        say(f"now {use.pause(session, _find(context, campaign), reason, context.now())}")
+        say(f"now {use.pause(session, find_campaign(context, campaign), reason, context.now())}")
 
 
 def resume(campaign: Id) -> None:
     """Go on where it stopped, or start a draft."""
     with open_context() as context, context.database.write() as session:
-        campaign_id = _find(context, campaign)
+        campaign_id = find_campaign(context, campaign)
         if use.find(session, campaign_id).state is CampaignState.DRAFT:
             say(f"now {use.start(session, campaign_id, context.now())}")
         else:
@@ -250,7 +267,7 @@ def resume(campaign: Id) -> None:
 def cancel(campaign: Id, reason: Annotated[str, typer.Option()] = "by an operator") -> None:
     """Submit nothing more; what left is followed to its end."""
     with open_context() as context, context.database.write() as session:
-        say(f"now {use.cancel(session, _find(context, campaign), reason, context.now())}")
+        say(f"now {use.cancel(session, find_campaign(context, campaign), reason, context.now())}")
 
 
 def suppress(
@@ -285,20 +302,7 @@ def _options(pairs: list[str]) -> dict[str, str]:
     return options
 
 
-def _moment(text: str | None, zone: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise CampaignError("at", f"at: found {text!r}, expected a time like 2026-12-01T09:00+01:00") from None
-    try:
-        return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
-    except (KeyError, ValueError):
-        raise CampaignError("zone", f"zone: unknown time zone {zone!r}, expected one like Europe/Berlin") from None
-
-
-def _find(context: Context, text: str) -> UUID:
+def find_campaign(context: Context, text: str) -> UUID:
     """A campaign by its id or by an unambiguous part of it."""
     with context.database.read() as session:
         ids = [item.campaign.id for item in recent(session, 1000)]
