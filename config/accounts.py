@@ -93,15 +93,27 @@ def load_accounts(
     Raises AccountsError.
     """
     env = _environment() if environment is None else environment
+    return _Reader(path, env, secrets).accounts(_document(path))
+
+
+def load_each(path: Path, environment: Mapping[str, str] | None = None) -> dict[str, Account | AccountsError]:
+    """Every account by name, or what is wrong with it: one wrong account hides no other.
+
+    Raises AccountsError for a file that cannot be read at all.
+    """
+    env = _environment() if environment is None else environment
+    return _Reader(path, env, True).each(_document(path))
+
+
+def _document(path: Path) -> dict[str, object]:
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise AccountsError(
             f"{path}: not found. Copy config/accounts.example.toml, or set DRUMLINE_ACCOUNTS_FILE."
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise AccountsError(f"{path}: cannot be read as TOML: {error}") from error
-    return _Reader(path, env, secrets).accounts(document)
 
 
 def _environment() -> Mapping[str, str]:
@@ -129,11 +141,23 @@ class _Reader:
         self.secrets = secrets
 
     def accounts(self, document: dict[str, object]) -> dict[str, Account]:
+        return {name: self._account(name, table) for name, table in self._tables(document).items()}
+
+    def each(self, document: dict[str, object]) -> dict[str, Account | AccountsError]:
+        return {name: self._or_error(name, table) for name, table in self._tables(document).items()}
+
+    def _or_error(self, name: str, table: object) -> Account | AccountsError:
+        try:
+            return self._account(name, table)
+        except AccountsError as error:
+            return error
+
+    def _tables(self, document: dict[str, object]) -> dict[str, object]:
         self._known("the file", document, {"accounts"})
         tables = self._table("accounts", document.get("accounts", {}))
         if not tables:
             raise AccountsError(f"{self.path}: no [accounts.NAME] table found; expected at least one")
-        return {name: self._account(name, table) for name, table in tables.items()}
+        return tables
 
     def _account(self, name: str, value: object) -> Account:
         at = f"accounts.{name}"

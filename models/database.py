@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 CLOCK_SECONDS = 10.0
 MIGRATIONS = Path(__file__).with_name("migrations")
+
+PASSING_ERRORS = (OperationalError, InterfaceError, InternalError)
+"""What may pass by itself: the database is away, full, read-only after a failover, locked, or two transactions crossed.
+Every other error is about the statement and comes again each time."""
+
+LASTING_ERRORS = (SQLAlchemyError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What one bad value leads to, in our reading of it or in the driver. Look for `PASSING_ERRORS` first."""
 
 
 class DatabaseError(Exception):
@@ -114,6 +121,18 @@ class Database:
                 return newest in session.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
         except DBAPIError:
             return False  # no such table: never migrated
+
+    def schema(self) -> tuple[str | None, str]:
+        """The revision the database is at (None: empty) and the newest one. Raises what SQLAlchemy raises."""
+        from alembic.config import Config  # as in `migrate`
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        newest = ScriptDirectory.from_config(config).get_current_head()
+        with self.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision(), newest or ""
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision; at the newest already it does nothing."""

@@ -29,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from models.segments import Encoding
 from models.states import BatchState, CampaignState, CanaryState, MessageState
-from models.types import Money, UtcDateTime, Word, new_id
+from models.types import Money, SmallCount, Told, UtcDateTime, Word, new_id
 
 # On SQLite only INTEGER PRIMARY KEY counts up by itself.
 Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -59,9 +59,9 @@ class Campaign(Base):
     __tablename__ = "campaigns"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    name: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(Told(200))
     state: Mapped[CampaignState] = mapped_column(Word(CampaignState), index=True)
-    state_reason: Mapped[str | None] = mapped_column(Text)
+    state_reason: Mapped[str | None] = mapped_column(Told())
     sender: Mapped[str] = mapped_column(String(64))
     template: Mapped[str] = mapped_column(Text)
     template_name: Mapped[str | None] = mapped_column(String(100))  # where the text was taken from; it is pinned here
@@ -84,7 +84,7 @@ class Campaign(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     import_until: Mapped[datetime | None]  # lease of whoever imports; ended means the importer died
-    source: Mapped[str | None] = mapped_column(String(255))
+    source: Mapped[str | None] = mapped_column(Told(255))
     rows_total: Mapped[int] = mapped_column(Integer, default=0)
     rows_accepted: Mapped[int] = mapped_column(Integer, default=0)
     rows_rejected: Mapped[int] = mapped_column(Integer, default=0)
@@ -177,7 +177,7 @@ class Message(Base):
     text: Mapped[str | None] = mapped_column(Text)  # None: the campaign's common text
     encoding: Mapped[str] = mapped_column(String(5))
     segments: Mapped[int] = mapped_column(SmallInteger)
-    reference: Mapped[str | None] = mapped_column(String(128))  # the client's own
+    reference: Mapped[str | None] = mapped_column(Told(128))  # the client's own
     state: Mapped[MessageState] = mapped_column(Word(MessageState), default=MessageState.QUEUED)
     not_before: Mapped[datetime | None]  # queued: not due before; unknown: when to look next
     tries: Mapped[int] = mapped_column(SmallInteger, default=0)  # refusals spent, never rate waits
@@ -185,23 +185,23 @@ class Message(Base):
     ref_round: Mapped[int] = mapped_column(SmallInteger, default=1)
     attempt_id: Mapped[UUID | None] = mapped_column()  # the last one: the fence of whoever records its answer
     attempted_at: Mapped[datetime | None]
-    provider_id: Mapped[str | None] = mapped_column(String(128))
-    group_id: Mapped[str | None] = mapped_column(String(128))
+    provider_id: Mapped[str | None] = mapped_column(Told(128))
+    group_id: Mapped[str | None] = mapped_column(Told(128))
     submitted_at: Mapped[datetime | None]
     final_at: Mapped[datetime | None]
     provider_at: Mapped[datetime | None]  # delivered (or failed) when, by the provider's clock
     deadline: Mapped[datetime | None]  # no report by then: expired (no_dlr)
-    code: Mapped[str | None] = mapped_column(String(64))
-    klass: Mapped[str | None] = mapped_column(String(20))
-    reason: Mapped[str | None] = mapped_column(String(300))
-    parts: Mapped[int | None] = mapped_column(SmallInteger)
+    code: Mapped[str | None] = mapped_column(Told(64))
+    klass: Mapped[str | None] = mapped_column(Told(20))
+    reason: Mapped[str | None] = mapped_column(Told(300))
+    parts: Mapped[int | None] = mapped_column(SmallCount)
     price: Mapped[Decimal | None]
-    currency: Mapped[str | None] = mapped_column(String(8))
-    network: Mapped[str | None] = mapped_column(String(64))
-    channel: Mapped[str | None] = mapped_column(String(16))
+    currency: Mapped[str | None] = mapped_column(Told(8))
+    network: Mapped[str | None] = mapped_column(Told(64))
+    channel: Mapped[str | None] = mapped_column(Told(16))
     read_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]  # cannot leave after this
-    trail: Mapped[str] = mapped_column(Text, default="")
+    trail: Mapped[str] = mapped_column(Told(), default="")
 
     __table_args__ = (
         Index("ix_messages_batch", "batch_id", "state"),
@@ -249,6 +249,17 @@ def message_id_of(ref: str) -> UUID | None:
         return None
 
 
+def ref_round_of(ref: str) -> int | None:
+    """The round a client reference was made in, or None when it does not say."""
+    match ref[36:].partition("-r"):
+        case ("", "", ""):
+            return 1
+        case ("", "-r", number) if number.isdecimal() and len(number) < 5:
+            return int(number)
+        case _:
+            return None
+
+
 class Attempt(Base):
     """One HTTP request to one account. Written before a byte leaves; ended with its answer."""
 
@@ -261,9 +272,9 @@ class Attempt(Base):
     started_at: Mapped[datetime]
     elapsed_ms: Mapped[int | None] = mapped_column(Integer)  # None: no answer was recorded
     status: Mapped[int | None] = mapped_column(SmallInteger)
-    outcome: Mapped[str | None] = mapped_column(String(20))
-    reason: Mapped[str | None] = mapped_column(String(300))
-    request_id: Mapped[str | None] = mapped_column(String(128))
+    outcome: Mapped[str | None] = mapped_column(Told(20))
+    reason: Mapped[str | None] = mapped_column(Told(300))
+    request_id: Mapped[str | None] = mapped_column(Told(128))
     messages: Mapped[int] = mapped_column(Integer, default=0)
     segments: Mapped[int] = mapped_column(Integer, default=0)
     message_ids: Mapped[list[str] | None] = mapped_column()
@@ -281,11 +292,11 @@ class InboxPage(Base):
     account: Mapped[str] = mapped_column(String(31))
     kind: Mapped[str] = mapped_column(String(10))  # pull | push | look_up
     received_at: Mapped[datetime]
-    content_type: Mapped[str] = mapped_column(String(100), default="")
-    query: Mapped[str] = mapped_column(Text, default="")
+    content_type: Mapped[str] = mapped_column(Told(100), default="")
+    query: Mapped[str] = mapped_column(Told(), default="")
     body: Mapped[bytes] = mapped_column(LargeBinary)
     parsed_at: Mapped[datetime | None]
-    error: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Told())
 
     __table_args__ = (
         Index("ix_inbox_new", "id", postgresql_where=sql("parsed_at IS NULL"), sqlite_where=sql("parsed_at IS NULL")),
@@ -299,18 +310,18 @@ class DeliveryReport(Base):
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     account: Mapped[str] = mapped_column(String(31))
-    dedupe: Mapped[str] = mapped_column(String(200))
+    dedupe: Mapped[str] = mapped_column(Told(200))
     inbox_id: Mapped[int | None] = mapped_column(BigInteger)
     received_at: Mapped[datetime]
-    provider_id: Mapped[str | None] = mapped_column(String(128))
-    ref: Mapped[str | None] = mapped_column(String(200))
-    msisdn: Mapped[str | None] = mapped_column(String(32))
+    provider_id: Mapped[str | None] = mapped_column(Told(128))
+    ref: Mapped[str | None] = mapped_column(Told(200))
+    msisdn: Mapped[str | None] = mapped_column(Told(32))
     state: Mapped[MessageState | None] = mapped_column(Word(MessageState))
-    raw_status: Mapped[str] = mapped_column(String(100), default="")
+    raw_status: Mapped[str] = mapped_column(Told(100), default="")
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     message_id: Mapped[UUID | None] = mapped_column()
     applied_at: Mapped[datetime | None]
-    effect: Mapped[str | None] = mapped_column(String(40))  # what it did: moved, repeated, late, ...
+    effect: Mapped[str | None] = mapped_column(Told(40))  # what it did: moved, repeated, late, ...
     tries: Mapped[int] = mapped_column(SmallInteger, default=0)
     next_try_at: Mapped[datetime | None]
 
@@ -362,8 +373,8 @@ class Suppression(Base):
     __tablename__ = "suppressions"
 
     msisdn: Mapped[str] = mapped_column(String(17), primary_key=True)
-    sender: Mapped[str] = mapped_column(String(64), primary_key=True, default="")
-    source: Mapped[str] = mapped_column(String(64), default="")
+    sender: Mapped[str] = mapped_column(Told(64), primary_key=True, default="")
+    source: Mapped[str] = mapped_column(Told(64), default="")
     created_at: Mapped[datetime]
 
 
@@ -376,10 +387,10 @@ class Reject(Base):
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
     source_no: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")  # `sources.number`
     row_no: Mapped[int] = mapped_column(Integer)
-    column: Mapped[str] = mapped_column(String(100), default="")
-    value: Mapped[str] = mapped_column(String(200), default="")
-    code: Mapped[str] = mapped_column(String(40))
-    reason: Mapped[str] = mapped_column(String(400))
+    column: Mapped[str] = mapped_column(Told(100), default="")
+    value: Mapped[str] = mapped_column(Told(200), default="")
+    code: Mapped[str] = mapped_column(Told(40))
+    reason: Mapped[str] = mapped_column(Told(400))
 
 
 class CampaignEvent(Base):
@@ -390,8 +401,8 @@ class CampaignEvent(Base):
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
     at: Mapped[datetime]
-    kind: Mapped[str] = mapped_column(String(40))
-    detail: Mapped[str] = mapped_column(Text, default="")
+    kind: Mapped[str] = mapped_column(Told(40))
+    detail: Mapped[str] = mapped_column(Told(), default="")
 
 
 class Recurring(Base):
@@ -417,10 +428,10 @@ class InboundMessage(Base):
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     account: Mapped[str] = mapped_column(String(31))
-    inbound_id: Mapped[str] = mapped_column(String(128))
-    msisdn: Mapped[str] = mapped_column(String(32))
-    to: Mapped[str] = mapped_column(String(64))
-    text: Mapped[str] = mapped_column(Text)
+    inbound_id: Mapped[str] = mapped_column(Told(128))
+    msisdn: Mapped[str] = mapped_column(Told(32))
+    to: Mapped[str] = mapped_column(Told(64))
+    text: Mapped[str] = mapped_column(Told())
     received_at: Mapped[datetime]
     stop_word: Mapped[bool] = mapped_column(Boolean, default=False)
 

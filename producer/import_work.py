@@ -22,6 +22,7 @@ from models.msisdn import Msisdn
 from models.segments import Encoding
 from models.states import BatchState, MessageState
 from models.steering import Steering
+from models.types import storable
 from producer.audience import Accepted, Audience, Chunk, Rejected
 from producer.audience_types import Refusal, Rules
 from producer.numberset import NumberSet
@@ -220,10 +221,9 @@ class Work:
                 self._cut(carrier, zones)
 
     def _reject(self, row: Rejected) -> tuple[Any, ...]:
-        column, value = (row.column or "")[:100], row.value[:200]
-        return (
-            self._campaign, self._plan.source_no, row.row_no, column, value, str(row.code.value), row.reason[:400],
-        )  # fmt: skip
+        column, value, reason = storable(row.column or ""), storable(row.value), storable(row.reason)
+        code = str(row.code.value)
+        return (self._campaign, self._source, row.row_no, column[:100], value[:200], code, reason[:400])
 
     def _take(self, *, everything: bool) -> Slice:
         """What is ready to be written; `everything`: also the batches that did not get full."""

@@ -53,6 +53,7 @@ from providers.shared import (
     credential,
     dig,
     digits,
+    endpoint_base,
     join_url,
     json_or_none,
     money,
@@ -74,6 +75,7 @@ MAX_MESSAGE_ID = 200
 MAX_PARTS = 25
 MAX_BYTES = 4000
 MAX_VALIDITY = 2880  # minutes; more is silently cut to this
+DEFAULT_ROWS = 50  # of a page of reports that names no limit
 MAX_ROWS = 1000  # of a page of reports or logs
 MAX_REQUEST = 1000  # recipients: with texts of 4000 bytes a request stays under about 5 MB
 LOGS_AT_ONCE = 50  # message ids in one look-up: keeps the URL under 2 KB
@@ -105,7 +107,8 @@ class Qikli:
         user, password = credential(settings, "username"), credential(settings, "password")
         if ":" in user:
             raise ValueError("credentials.username: holds a colon, which HTTP Basic cannot carry")
-        self._settings = settings
+        # the manual prints the send endpoint as its "Base URL"
+        self._settings = replace(settings, base_url=endpoint_base(settings.base_url, SEND, REPORTS, LOGS))
         self._secrets = (user, password, basic_auth(user, password).removeprefix("Basic "))
         self._headers = {
             "Authorization": basic_auth(user, password),
@@ -256,9 +259,13 @@ class Qikli:
         return self._get(REPORTS, {**page.query, "limit": str(self._limit)})
 
     def following(self, page: Page, reply: Reply) -> Page | None:
-        """The same question again while pages come full. Strictly one after the other: every answer is read once."""
+        """The same question again while pages come full. Strictly one after the other: every answer is read once.
+
+        A page of the documented default counts as full, too: a server may give less at once than it was asked for.
+        """
         count = len(_results(json_or_none(reply)) or ()) if reply.status == 200 else 0
-        return Page(page.query, page.number + 1, page.seen + count) if count >= self._limit else None
+        full = count >= min(self._limit, DEFAULT_ROWS)
+        return Page(page.query, page.number + 1, page.seen + count) if full else None
 
     def parse_reports(self, raw: Raw) -> Parsed:
         results = _results(parse_json(raw.body))

@@ -46,6 +46,14 @@ def join_url(base: str, path: str, query: Mapping[str, str] | None = None) -> st
     return f"{url}?{urlencode(query)}" if query else url
 
 
+def endpoint_base(base: str, *endpoints: str) -> str:
+    """The base URL without an endpoint that was configured along with it: documents print base and endpoint as one."""
+    bare = base.rstrip("/")
+    for endpoint in sorted(endpoints, key=len, reverse=True):
+        bare = bare.removesuffix(f"/{endpoint.strip('/')}").rstrip("/")
+    return bare
+
+
 def basic_auth(user: str, password: str) -> str:
     """The `Authorization` value of HTTP Basic, UTF-8, on one line."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")

@@ -7,22 +7,23 @@ it can beat our own commit of the provider's id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from models.database import LASTING_ERRORS, PASSING_ERRORS
 from models.moves import Move, apply_moves
 from models.msisdn import Msisdn, parse_msisdn
 from models.queries import insert_new
-from models.states import FINAL, MessageState, may
-from models.tables import DeliveryReport, InboundMessage, InboxPage, Message, Suppression, message_id_of
+from models.states import ACCEPTED_ONCE, FINAL, MessageState, may
+from models.tables import DeliveryReport, InboundMessage, InboxPage, Message, Suppression, message_id_of, ref_round_of
 from providers.base import Failure, FailureClass, OptOut, Parsed, Provider, Raw, Report
 from providers.wire import BadBody
 
@@ -52,7 +53,13 @@ def apply_inbox(session: Session, provider_of: Callable[[str], Provider | None],
     """One round: parse some pages, apply some reports. Call again while it did something."""
     pages = parse_pages(session, provider_of, now)
     reports = _due_reports(session, now)
-    moved = apply_reports(session, reports, now) if reports else 0
+    try:
+        with session.begin_nested():
+            moved = apply_reports(session, reports, now)
+    except PASSING_ERRORS:
+        raise
+    except LASTING_ERRORS:
+        moved = _apply_alone(session, reports, now)
     return Effect(pages, len(reports), moved, sum(1 for report in reports if report.applied_at is None))
 
 
@@ -63,24 +70,32 @@ def parse_pages(session: Session, provider_of: Callable[[str], Provider | None],
     """Turn raw pages into reports. A page that cannot be read keeps its error and its bytes."""
     query = select(InboxPage).where(InboxPage.parsed_at.is_(None)).order_by(InboxPage.id).limit(PAGES)
     pages = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
+    read = [(page, _parse(page, provider_of(page.account))) for page in pages]
+    try:
+        with session.begin_nested():
+            for page, parsed in read:
+                _store(session, page, parsed, now)
+    except PASSING_ERRORS:
+        raise
+    except LASTING_ERRORS:
+        for page, parsed in read:
+            _store_alone(session, page, parsed, now)
     for page in pages:
-        provider = provider_of(page.account)
-        if provider is None:
-            page.error = "this account is not configured any more"
-        else:
-            parsed = _parse(page, provider)
-            _store(session, page, parsed, now)
         page.parsed_at = now
     return len(pages)
 
 
-def _parse(page: InboxPage, provider: Provider) -> Parsed:
+def _parse(page: InboxPage, provider: Provider | None) -> Parsed:
+    """What the page holds; what cannot be read leaves its reason on the page and never stops the others."""
+    if provider is None:
+        page.error = "this account is not configured any more"
+        return Parsed()
     raw = Raw(page.body, page.content_type, page.query, page.kind, page.received_at)
     try:
         parsed = provider.parse_reports(raw)
-    except BadBody as error:
-        log.error("report_page_unreadable", account=page.account, page=page.id, error=str(error))
-        page.error = str(error)[:2000]
+    except (BadBody, *LASTING_ERRORS) as error:
+        log.error("report_page_unreadable", account=page.account, page=page.id, error=repr(error))
+        page.error = str(error)[:2000] or repr(error)
         return Parsed()
     if parsed.bad:
         page.error = "; ".join(f"{where}: {why}" for where, why in parsed.bad)[:2000]
@@ -88,18 +103,30 @@ def _parse(page: InboxPage, provider: Provider) -> Parsed:
     return parsed
 
 
+def _store_alone(session: Session, page: InboxPage, parsed: Parsed, now: datetime) -> None:
+    """One page by itself: whatever the database will not take stays in the page, with the reason."""
+    try:
+        with session.begin_nested():
+            _store(session, page, parsed, now)
+    except PASSING_ERRORS:
+        raise
+    except LASTING_ERRORS as error:
+        log.error("report_page_not_stored", account=page.account, page=page.id, error=type(error).__name__)
+        page.error = f"could not be stored: {type(error).__name__}"
+
+
 def _store(session: Session, page: InboxPage, parsed: Parsed, now: datetime) -> None:
     insert_new(session, DeliveryReport, [_report_row(page, report, now) for report in parsed.reports])
-    insert_new(session, Suppression, [row for opt_out in parsed.opt_outs if (row := _suppression(opt_out, now))])
+    insert_new(session, Suppression, [row for opt_out in parsed.opt_outs if (row := suppression_row(opt_out, now))])
     insert_new(
         session,
         InboundMessage,
         [
             {
                 "account": page.account,
-                "inbound_id": inbound.inbound_id[:128],
-                "msisdn": inbound.msisdn[:32],
-                "to": inbound.to[:64],
+                "inbound_id": inbound.inbound_id,
+                "msisdn": inbound.msisdn,
+                "to": inbound.to,
                 "text": inbound.text,
                 "received_at": inbound.received_at or now,
                 "stop_word": False,
@@ -109,33 +136,30 @@ def _store(session: Session, page: InboxPage, parsed: Parsed, now: datetime) -> 
     )
 
 
-def _suppression(opt_out: OptOut, now: datetime) -> dict[str, Any] | None:
+def suppression_row(opt_out: OptOut, now: datetime) -> dict[str, Any] | None:
+    """An opt-out as a row of our suppressions; None for one that is no number."""
     number = parse_msisdn(opt_out.msisdn)
     if not isinstance(number, Msisdn):
         log.warning("opt_out_without_number", source=opt_out.source)
         return None
-    return {"msisdn": str(number), "sender": opt_out.sender or "", "source": opt_out.source[:64], "created_at": now}
+    return {"msisdn": str(number), "sender": opt_out.sender or "", "source": opt_out.source, "created_at": now}
 
 
 def _report_row(page: InboxPage, report: Report, now: datetime) -> dict[str, Any]:
     return {
         "account": page.account,
-        "dedupe": report.dedupe[:200],
+        "dedupe": report.dedupe,
         "inbox_id": page.id,
         "received_at": page.received_at,
-        "provider_id": _short(report.provider_id, 128),
-        "ref": _short(report.ref, 200),
-        "msisdn": _short(report.msisdn, 32),
+        "provider_id": report.provider_id,
+        "ref": report.ref,
+        "msisdn": report.msisdn,
         "state": report.state,
-        "raw_status": report.raw_status[:100],
+        "raw_status": report.raw_status,
         "details": _details(report),
         "tries": 0,
         "next_try_at": now,
     }
-
-
-def _short(text: str | None, length: int) -> str | None:
-    return text[:length] if text else None
 
 
 # --- a report's further facts, kept as JSON until it is applied ------------------------------------------------------
@@ -201,48 +225,56 @@ def _due_reports(session: Session, now: datetime) -> Sequence[DeliveryReport]:
 
 
 def apply_reports(session: Session, rows: Sequence[DeliveryReport], now: datetime) -> int:
-    """Apply reports in the order they came; the number of messages that moved."""
+    """Apply reports in the order they came, one for each message; the rest stay due. The number that moved one.
+
+    Messages are locked first, in the order in which everybody locks them: so what a report does is decided on the row
+    as it is, and two transactions never wait for each other.
+    """
     owners = match(session, rows)
-    states = _states(session, set(owners.values()))
+    standings = _standings(session, set(owners.values()))
+    taken: set[UUID] = set()
+    moves: list[Move] = []
+    for row in rows:
+        owner = owners.get(row.id)
+        if owner in taken:
+            continue
+        if owner is None:
+            _wait_on(row, now)
+            continue
+        taken.add(owner)
+        moves += _apply_one(session, row, standings[owner], now)
+    return len(apply_moves(session, moves, now))
+
+
+def _apply_alone(session: Session, rows: Sequence[DeliveryReport], now: datetime) -> int:
+    """Each report by itself: one that cannot be applied is set aside for the operator, the others go on."""
     moved = 0
-    while rows:
-        this_round, rows = _one_per_message(rows, owners)
-        moves = [_plan(row, owners.get(row.id), states, now) for row in this_round]
-        for done in apply_moves(session, [move for move in moves if move], now):
-            states[done.message_id] = done.new
-            moved += 1
+    for row in rows:
+        try:
+            with session.begin_nested():
+                moved += apply_reports(session, [row], now)
+        except PASSING_ERRORS:
+            raise
+        except LASTING_ERRORS as error:
+            log.error("report_not_applied", report=row.id, error=repr(error))
+            row.effect = "cannot be applied"
+            row.next_try_at = None
     return moved
 
 
-def _one_per_message(
-    rows: Sequence[DeliveryReport], owners: Mapping[int, UUID]
-) -> tuple[list[DeliveryReport], list[DeliveryReport]]:
-    """Two reports of one message are applied one after the other."""
-    taken: set[UUID] = set()
-    now_rows: list[DeliveryReport] = []
-    later: list[DeliveryReport] = []
-    for row in rows:
-        owner = owners.get(row.id)
-        (later if owner in taken else now_rows).append(row)
-        if owner is not None:
-            taken.add(owner)
-    return now_rows, later
-
-
 def match(session: Session, rows: Sequence[DeliveryReport]) -> dict[int, UUID]:
-    """Which message each report belongs to: by the provider's id within the account, else by our reference."""
-    owners: dict[int, UUID] = {}
+    """Which message each report belongs to: by our own reference, else by the provider's id within the account."""
+    by_ref = {row.id: ref for row in rows if (ref := message_id_of(row.ref or ""))}
+    known = _existing(session, list(by_ref.values()))
+    owners = {row.id: by_ref[row.id] for row in rows if (row.account, by_ref.get(row.id)) in known}
     by_account: dict[str, dict[str, list[int]]] = {}
     for row in rows:
-        if row.provider_id:
+        if row.provider_id and row.id not in owners:
             by_account.setdefault(row.account, {}).setdefault(row.provider_id, []).append(row.id)
     for account, wanted in by_account.items():
         for message_id, provider_id in _by_provider_id(session, account, list(wanted)):
             owners |= dict.fromkeys(wanted[provider_id], message_id)
-    by_ref = {row.id: ref for row in rows if row.id not in owners and (ref := message_id_of(row.ref or ""))}
-    known = _existing(session, {row.account for row in rows}, list(by_ref.values()))
-    accounts = {row.id: row.account for row in rows}
-    return owners | {row_id: ref for row_id, ref in by_ref.items() if (accounts[row_id], ref) in known}
+    return owners
 
 
 def _by_provider_id(session: Session, account: str, ids: list[str]) -> list[tuple[UUID, str]]:
@@ -255,45 +287,97 @@ def _by_provider_id(session: Session, account: str, ids: list[str]) -> list[tupl
     return found
 
 
-def _existing(session: Session, accounts: set[str], ids: list[UUID]) -> set[tuple[str, UUID]]:
+def _existing(session: Session, ids: list[UUID]) -> set[tuple[str, UUID]]:
     found: set[tuple[str, UUID]] = set()
     for start in range(0, len(ids), 500):
         query = select(Message.account, Message.id).where(Message.id.in_(ids[start : start + 500]))
-        found |= {(account, message_id) for account, message_id in session.execute(query) if account in accounts}
+        found |= set(session.execute(query).tuples())
     return found
 
 
-def _states(session: Session, ids: set[UUID]) -> dict[UUID, MessageState]:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a message is when a report about it comes."""
+
+    message_id: UUID
+    state: MessageState
+    ref_round: int
+
+
+def _standings(session: Session, ids: set[UUID]) -> dict[UUID, Standing]:
+    """The messages as they are, locked."""
     listed = sorted(ids)
-    found: dict[UUID, MessageState] = {}
+    found: dict[UUID, Standing] = {}
     for start in range(0, len(listed), 500):
-        query = select(Message.id, Message.state).where(Message.id.in_(listed[start : start + 500]))
-        found |= dict(session.execute(query).tuples().all())
+        query = select(Message.id, Message.state, Message.ref_round).where(Message.id.in_(listed[start : start + 500]))
+        for row in session.execute(query.order_by(Message.id).with_for_update()).tuples():
+            found[row[0]] = Standing(*row)
     return found
 
 
-def _plan(row: DeliveryReport, owner: UUID | None, states: Mapping[UUID, MessageState], now: datetime) -> Move | None:
-    """Mark the report applied (or waiting) and say the move that follows, if one does."""
-    if owner is None:
-        _wait_on(row, now)
-        return None
-    row.message_id = owner
+def _apply_one(session: Session, row: DeliveryReport, at: Standing, now: datetime) -> list[Move]:
+    """Mark the report applied and say the move that follows, if one does."""
+    round_ = ref_round_of(row.ref) if row.ref else None
+    row.message_id = at.message_id
     row.applied_at = now
-    row.effect = effect_of(states.get(owner), row.state)
-    if row.effect in {"moved", "facts"}:
-        return report_move(owner, report_of(row))
-    return None
+    row.effect = effect_of(at, row.state, round_)
+    if row.effect == "moved":
+        move = report_move(at.message_id, report_of(row))
+        # An older try that was accepted after all is the one that counts from now on.
+        values = {**move.values, "ref_round": round_} if round_ and round_ < at.ref_round else move.values
+        return [replace(move, values=values)]
+    if row.effect != OLDER_TRY and add_facts(session, row):
+        row.effect = "facts"
+    return []
 
 
-def effect_of(current: MessageState | None, new: MessageState | None) -> str:
-    """What a report does to a message in this state. Pure."""
+OLDER_TRY = "older try"
+_PROVES = frozenset({MessageState.SUBMITTED, MessageState.SENT})
+"""Reports that prove an acceptance: worth something of an older try only while the new one has not left."""
+
+
+def effect_of(at: Standing, new: MessageState | None, round_: int | None) -> str:
+    """What a report about the try `round_` (None: it does not say) does to a message that stands so. Pure."""
     if new is None:
         return "no word for it"
-    if current is None or current is new:
+    if at.state is new:
         return "repeated"
-    if may(current, new):
+    if _about_older_try(at, new, round_):
+        return OLDER_TRY
+    if may(at.state, new):
         return "moved"
-    return "late" if current in FINAL else "behind"
+    return "late" if at.state in FINAL else "behind"
+
+
+def _about_older_try(at: Standing, new: MessageState, round_: int | None) -> bool:
+    """Whether a report speaks of a try that was refused, and so not of the present or the coming one.
+
+    That the refused one arrived after all is news whenever it comes: nothing more has to be sent.
+    """
+    queued = at.state is MessageState.QUEUED
+    if round_ is not None and round_ < at.ref_round:
+        return new is not MessageState.DELIVERED and not (queued and new in _PROVES)
+    return queued and new not in ACCEPTED_ONCE
+
+
+def add_facts(session: Session, row: DeliveryReport) -> bool:
+    """What a report says beyond the state: the message keeps what it lacks, whatever order reports come in."""
+    known = facts_of(report_of(row))
+    if not known:
+        return False
+    columns = {name: getattr(Message, name) for name in known}
+    values = {name: func.coalesce(columns[name], literal(value, columns[name].type)) for name, value in known.items()}
+    lacking = or_(*(column.is_(None) for column in columns.values()))
+    here = update(Message).where(Message.id == row.message_id, lacking)
+    done = session.execute(here.values(values).returning(Message.id))
+    return done.first() is not None
+
+
+def facts_of(report: Report) -> dict[str, Any]:
+    return {name: value for name in _FACTS if (value := getattr(report, name)) is not None}
+
+
+_FACTS = ("parts", "price", "currency", "network", "channel", "read_at")
 
 
 def _wait_on(row: DeliveryReport, now: datetime) -> None:
@@ -307,31 +391,15 @@ def report_move(message_id: UUID, report: Report) -> Move:
     """The move a report asks for, with every fact it brings."""
     if report.state is None:
         raise ValueError("a report without a state moves nothing")
-    values: dict[str, Any] = {
-        "provider_at": report.at,
-        "parts": report.parts,
-        "price": report.price,
-        "currency": report.currency,
-        "network": _short(report.network, 64),
-        "channel": _short(report.channel, 16),
-        "read_at": report.read_at,
-        "provider_id": report.provider_id,
-    }
-    known = {name: value for name, value in values.items() if value is not None}
+    links = {"provider_at": report.at, "provider_id": report.provider_id}
+    known = facts_of(report) | {name: value for name, value in links.items() if value is not None}
     if report.failure:
         known |= {
-            "code": report.failure.code[:64],
+            "code": report.failure.code,
             "klass": str(report.failure.klass),
-            "reason": report.failure.reason[:300],
+            "reason": report.failure.reason,
         }
     if report.state is MessageState.DELIVERED:
         known |= {"code": None, "klass": None, "reason": None}
     known["not_before"] = None
     return Move(message_id, report.state, f"report {report.raw_status}".strip(), known)
-
-
-def read_receipts(session: Session, rows: Sequence[DeliveryReport]) -> None:
-    """A read receipt moves no state; it is a fact about a delivered message."""
-    for row in rows:
-        if row.message_id and (read_at := _time(row.details.get("read_at"))):
-            session.execute(update(Message).where(Message.id == row.message_id).values(read_at=read_at))

@@ -18,6 +18,7 @@ from producer.cli.output import complain
 from producer.import_feed import ImportDied
 from producer.plan import RouteError
 from producer.readers import FileError
+from producer.rooms import WorkersError
 from producer.services.redis_server import NoRedisError
 from producer.services.stack import StartError
 
@@ -37,7 +38,7 @@ app.add_typer(schedule.times, name="schedule")
 app.add_typer(schedule.repeats, name="recurring")
 
 WRONG_INPUT = (SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError)
-FAILED = (ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+FAILED = (WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 
 def main() -> None:

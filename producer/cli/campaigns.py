@@ -26,6 +26,7 @@ from producer.overview import Progress as Standing
 from producer.overview import progress, recent
 from producer.readers import Hint
 from producer.rejects import write_rejects
+from producer.rooms import ask_workers
 from producer.route import read_route
 from producer.schedule import moment_of
 from producer.suppressions import add_suppressions
@@ -271,11 +272,21 @@ def cancel(campaign: Id, reason: Annotated[str, typer.Option()] = "by an operato
 
 
 def suppress(
-    file: Annotated[Path, typer.Argument(help="One number per line.")],
+    file: Annotated[Path | None, typer.Argument(help="One number per line.")] = None,
     sender: Annotated[str, typer.Option(help="Only for this sender ID.")] = "",
     region: Annotated[str | None, typer.Option(help="Country of numbers without a country code.")] = None,
+    from_account: Annotated[str | None, typer.Option(help="Read the provider's own list of unsubscribers.")] = None,
 ) -> None:
     """Add opted-out numbers: they are never sent to."""
+    if from_account is not None:
+        with open_context() as context:  # brings the schema up to date
+            context.database.check()
+        done = ask_workers("workers.opt_outs", from_account)[0]
+        say(f"{done['read']:,} unsubscribers read, {done['new']:,} of them new, {done['bad']:,} unreadable")
+    elif file is None:
+        raise CampaignError("file", "name a file, or --from-account")
+    if file is None:
+        return
     if not file.is_file():
         raise CampaignError("file", f"{file}: no such file")
     with open_context() as context:

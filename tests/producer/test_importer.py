@@ -351,3 +351,11 @@ def test_rows_of_json_keep_their_line_numbers(database: Database) -> None:
     lines = [json.dumps({"to": f"+3363998000{n}", "name": f"P{n}"}) for n in range(3)]
     importer(database).run(campaign_id, file("\n".join(["", *lines, ""]).encode()))
     assert [message.row_no for message in messages_of(database, campaign_id)] == [2, 3, 4]
+
+
+def test_what_no_database_stores_is_a_bad_row_and_stops_no_other(database: Database) -> None:
+    campaign_id = draft(database)
+    rows = b'{"to": "+33639980000", "name": "A\\u0000"}\n{"to": "+33639980001", "name": "B"}\n'
+    done = importer(database).run(campaign_id, file(rows))
+    assert (done.accepted, done.rejected) == (1, 1)
+    assert [reject.code for reject in rejects_of(database, campaign_id)] == ["row_nul"]
