@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///var/drumline.db"
     redis_url: str = ""  # empty: the embedded server that `drumline up` and `make demo` start
     accounts_file: Path = Path("config/accounts.toml")
+    prices_file: Path = Path("config/prices.toml")  # for previews; absent: nothing is priced
     state_dir: Path = Path("var")  # beat's and Flower's state, uploads, the embedded Redis
     environment: str = "prod"  # part of nothing on the wire; shown in logs and metrics
     public_url: str = ""  # how providers reach our webhooks, e.g. https://sms.example.com

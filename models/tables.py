@@ -64,8 +64,15 @@ class Campaign(Base):
     state_reason: Mapped[str | None] = mapped_column(Told())
     sender: Mapped[str] = mapped_column(String(64))
     template: Mapped[str] = mapped_column(Text)
+    template_name: Mapped[str | None] = mapped_column(String(100))  # where the text was taken from; it is pinned here
+    template_version: Mapped[int | None] = mapped_column(Integer)
+    missing: Mapped[str | None] = mapped_column(Text)  # stands for a value that a row has not; None: the row is refused
+    gsm7_only: Mapped[bool] = mapped_column(Boolean, default=False, server_default=sql("false"))
     common_text: Mapped[str | None] = mapped_column(Text)  # set when the template has no variables
-    route: Mapped[dict[str, Any]]  # account name -> weight
+    route: Mapped[dict[str, Any]]  # account name -> weight; 0: only by a rule or as failover
+    routing: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # rules, failover, senders, ...
+    region: Mapped[str | None] = mapped_column(String(2))  # country of numbers without a country code
+    stream: Mapped[bool] = mapped_column(Boolean, default=False, server_default=sql("false"))  # send while importing
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)  # handed to the adapter with every message
     priority: Mapped[str] = mapped_column(String(10), default="normal")
     weight: Mapped[int] = mapped_column(Integer, default=1)
@@ -95,6 +102,38 @@ class Campaign(Base):
     copy_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # still to be copied
 
 
+class Source(Base):
+    """One file (or inline list) of a campaign, numbered from 1. `row_no` of messages and rejects is a row of it."""
+
+    __tablename__ = "sources"
+
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    name: Mapped[str | None] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(10))  # importing | done | failed (nothing kept) | stopped (streamed)
+    reason: Mapped[str | None] = mapped_column(Text)
+    rows_accepted: Mapped[int] = mapped_column(Integer, default=0)
+    rows_rejected: Mapped[int] = mapped_column(Integer, default=0)
+    segments: Mapped[int] = mapped_column(BigInteger, default=0)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class TemplateText(Base):
+    """One version of a named template. Versions are never changed; a campaign pins one."""
+
+    __tablename__ = "templates"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    text: Mapped[str] = mapped_column(Text)
+    missing: Mapped[str | None] = mapped_column(Text)
+    gsm7_only: Mapped[bool] = mapped_column(Boolean, default=False)
+    note: Mapped[str] = mapped_column(String(200), default="")
+    created_at: Mapped[datetime]
+    retired_at: Mapped[datetime | None]  # not offered any more; campaigns that pinned it go on
+
+
 class Batch(Base):
     """A slice of one campaign for one account; one Celery job. Its lease protects the work."""
 
@@ -102,6 +141,7 @@ class Batch(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
+    source_no: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")  # `sources.number`
     account: Mapped[str] = mapped_column(String(31))
     size: Mapped[int] = mapped_column(Integer)
     state: Mapped[BatchState] = mapped_column(Word(BatchState), default=BatchState.PLANNED)
@@ -130,6 +170,7 @@ class Message(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
     batch_id: Mapped[UUID] = mapped_column()
+    source_no: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")  # `sources.number`
     row_no: Mapped[int] = mapped_column(Integer)
     account: Mapped[str] = mapped_column(String(31))
     msisdn: Mapped[str] = mapped_column(String(17))
@@ -350,6 +391,7 @@ class Reject(Base):
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    source_no: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")  # `sources.number`
     row_no: Mapped[int] = mapped_column(Integer)
     column: Mapped[str] = mapped_column(Told(100), default="")
     value: Mapped[str] = mapped_column(Told(200), default="")
