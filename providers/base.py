@@ -44,6 +44,7 @@ class Failure:
     klass: FailureClass
     reason: str
     permanent: bool | None = None  # the provider's own flag, where it sends one
+    opt_out: bool = False  # evidence that the person (or a register the person is in) said no
 
 
 @dataclass(frozen=True, slots=True)

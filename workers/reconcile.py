@@ -1,38 +1,57 @@
 """Delivery reports: from the inbox to the messages, each counted once.
 
-Pull and push both end in the inbox as raw pages. `apply_inbox` parses them into reports (unique by account and dedupe
-key), matches each to its message, and moves the message forward only. A report whose message is not known yet waits:
-it can beat our own commit of the provider's id.
+Pull and push both end in the inbox as raw pages. `apply_inbox` reads them into reports (unique by account and dedupe
+key), matches each to its message, and moves the message forward only. What a message's reports say together does not
+depend on their order (see `workers.fold`). A report whose message is not known yet waits: it can beat our own commit
+of the provider's id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
-from models.moves import Move, apply_moves
-from models.msisdn import Msisdn, parse_msisdn
+from models.bulk import among, insert_missing, update_by_id
+from models.moves import Locked, Move, apply_moves, lock_messages, set_facts
 from models.queries import insert_new
 from models.states import FINAL, MessageState, may
-from models.tables import DeliveryReport, InboundMessage, InboxPage, Message, Suppression, message_id_of
-from providers.base import Failure, FailureClass, OptOut, Parsed, Provider, Raw, Report
-from providers.wire import BadBody
+from models.stopwords import StopWords
+from models.tables import DeliveryReport, Message, Suppression, message_id_of
+from providers.base import Provider, Report
+from workers.fold import Verdict, counts, fold, is_simple
+from workers.inbox import Arrived, read_pages
+from workers.report_rows import dedupe_of, report_of, row_of
+from workers.suppress import SuppressOn, suppression_of
 
 log = structlog.get_logger("drumline.reconcile")
 
-PAGES = 100  # raw pages parsed in one transaction
-REPORTS = 2000  # waiting reports applied in one transaction
+REPORTS = 2000  # waiting reports tried again in one transaction
 RETRY_FIRST = 2.0  # seconds until an unmatched report is tried again; doubles
 RETRY_MOST = 3600.0
 GIVE_UP_TRIES = 20  # then it is only listed for the operator (about half a day)
+UNMATCHED = "unmatched"
+
+_REPORTS: Table = DeliveryReport.__table__  # type: ignore[assignment]  # declared as FromClause, is a Table
+_INSERTED = (
+    "account", "dedupe", "inbox_id", "received_at", "provider_id", "ref", "msisdn", "state", "raw_status", "details",
+    "message_id", "applied_at", "effect", "tries", "next_try_at",
+)  # fmt: skip
+_SETTLED = ("message_id", "applied_at", "effect", "tries", "next_try_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the installation wants done with what people and operators say."""
+
+    words: StopWords
+    suppress_on: SuppressOn = SuppressOn.OPT_OUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,148 +67,95 @@ class Effect:
         return bool(self.pages or self.reports)
 
 
-def apply_inbox(session: Session, provider_of: Callable[[str], Provider | None], now: datetime) -> Effect:
-    """One round: parse some pages, apply some reports. Call again while it did something."""
-    pages = parse_pages(session, provider_of, now)
-    reports = _due_reports(session, now)
-    moved = apply_reports(session, reports, now) if reports else 0
-    return Effect(pages, len(reports), moved, sum(1 for report in reports if report.applied_at is None))
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One report to be settled. `row_id`: its row, if it waited there already; `tries` so far."""
+
+    account: str
+    report: Report
+    row_id: int | None = None
+    tries: int = 0
 
 
-# --- pages to reports ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one report. `message_id` None: it belongs to no message that we know."""
+
+    item: Item
+    message_id: UUID | None
+    effect: str
 
 
-def parse_pages(session: Session, provider_of: Callable[[str], Provider | None], now: datetime) -> int:
-    """Turn raw pages into reports. A page that cannot be read keeps its error and its bytes."""
-    query = select(InboxPage).where(InboxPage.parsed_at.is_(None)).order_by(InboxPage.id).limit(PAGES)
-    pages = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
-    for page in pages:
-        provider = provider_of(page.account)
-        if provider is None:
-            page.error = "this account is not configured any more"
-        else:
-            parsed = _parse(page, provider)
-            _store(session, page, parsed, now)
-        page.parsed_at = now
-    return len(pages)
+def apply_inbox(
+    session: Session, provider_of: Callable[[str], Provider | None], now: datetime, policy: Policy | None = None
+) -> Effect:
+    """One round: read some pages and settle their reports, try some that wait. Call again while it did something."""
+    policy = policy or Policy(StopWords.of(()))
+    pages, arrived = read_pages(session, provider_of, now, policy.words)
+    new = _settle_new(session, arrived, now, policy)
+    again = _settle_waiting(session, now, policy)
+    settled = [*new, *again]
+    moved = sum(1 for one in settled if one.effect == "moved")
+    return Effect(pages, len(settled), moved, sum(1 for one in settled if one.message_id is None))
 
 
-def _parse(page: InboxPage, provider: Provider) -> Parsed:
-    raw = Raw(page.body, page.content_type, page.query, page.kind, page.received_at)
-    try:
-        parsed = provider.parse_reports(raw)
-    except BadBody as error:
-        log.error("report_page_unreadable", account=page.account, page=page.id, error=str(error))
-        page.error = str(error)[:2000]
-        return Parsed()
-    if parsed.bad:
-        page.error = "; ".join(f"{where}: {why}" for where, why in parsed.bad)[:2000]
-        log.warning("report_items_unreadable", account=page.account, page=page.id, items=len(parsed.bad))
-    return parsed
+# --- new reports -----------------------------------------------------------------------------------------------------
 
 
-def _store(session: Session, page: InboxPage, parsed: Parsed, now: datetime) -> None:
-    insert_new(session, DeliveryReport, [_report_row(page, report, now) for report in parsed.reports])
-    insert_new(session, Suppression, [row for opt_out in parsed.opt_outs if (row := _suppression(opt_out, now))])
-    insert_new(
-        session,
-        InboundMessage,
-        [
-            {
-                "account": page.account,
-                "inbound_id": inbound.inbound_id[:128],
-                "msisdn": inbound.msisdn[:32],
-                "to": inbound.to[:64],
-                "text": inbound.text,
-                "received_at": inbound.received_at or now,
-                "stop_word": False,
-            }
-            for inbound in parsed.inbound
-        ],
-    )
+def _settle_new(session: Session, arrived: Sequence[Arrived], now: datetime, policy: Policy) -> list[Settled]:
+    """Reports that were never seen before. Two workers may see the same one: the second finds it does nothing."""
+    first = {(one.account, dedupe_of(one.report)): one for one in reversed(arrived)}
+    known = _known(session, first)
+    fresh = [one for key, one in reversed(first.items()) if key not in known]
+    settled = settle(session, [Item(one.account, one.report) for one in fresh], now, policy)
+    rows = [_new_row(one, done, now) for one, done in zip(fresh, settled, strict=True)]
+    insert_missing(session, _REPORTS, _INSERTED, rows)
+    return settled
 
 
-def _suppression(opt_out: OptOut, now: datetime) -> dict[str, Any] | None:
-    number = parse_msisdn(opt_out.msisdn)
-    if not isinstance(number, Msisdn):
-        log.warning("opt_out_without_number", source=opt_out.source)
-        return None
-    return {"msisdn": str(number), "sender": opt_out.sender or "", "source": opt_out.source[:64], "created_at": now}
+def _known(session: Session, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    by_account: dict[str, list[str]] = {}
+    for account, dedupe in keys:
+        by_account.setdefault(account, []).append(dedupe)
+    known: set[tuple[str, str]] = set()
+    for account, wanted in by_account.items():
+        query = select(DeliveryReport.dedupe).where(
+            DeliveryReport.account == account, among(session, DeliveryReport.dedupe, wanted)
+        )
+        known |= {(account, dedupe) for dedupe in session.execute(query).scalars()}
+    return known
 
 
-def _report_row(page: InboxPage, report: Report, now: datetime) -> dict[str, Any]:
+def _new_row(one: Arrived, done: Settled, now: datetime) -> dict[str, Any]:
     return {
-        "account": page.account,
-        "dedupe": report.dedupe[:200],
-        "inbox_id": page.id,
-        "received_at": page.received_at,
-        "provider_id": _short(report.provider_id, 128),
-        "ref": _short(report.ref, 200),
-        "msisdn": _short(report.msisdn, 32),
-        "state": report.state,
-        "raw_status": report.raw_status[:100],
-        "details": _details(report),
-        "tries": 0,
-        "next_try_at": now,
+        "account": one.account,
+        "inbox_id": one.inbox_id,
+        "received_at": one.received_at,
+        **row_of(one.report),
+        **_outcome(done, now),
     }
 
 
-def _short(text: str | None, length: int) -> str | None:
-    return text[:length] if text else None
-
-
-# --- a report's further facts, kept as JSON until it is applied ------------------------------------------------------
-
-
-def _details(report: Report) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "at": report.at.isoformat() if report.at else None,
-        "read_at": report.read_at.isoformat() if report.read_at else None,
-        "parts": report.parts,
-        "price": str(report.price) if report.price is not None else None,
-        "currency": report.currency,
-        "network": report.network,
-        "channel": report.channel,
-        "group_id": report.group_id,
+def _outcome(done: Settled, now: datetime) -> dict[str, Any]:
+    tries = done.item.tries + (1 if done.message_id is None else 0)
+    return {
+        "message_id": done.message_id,
+        "applied_at": now if done.message_id else None,
+        "effect": done.effect,
+        "tries": tries,
+        "next_try_at": _next_try(tries, now) if done.message_id is None else None,
     }
-    if report.failure:
-        facts |= {"code": report.failure.code, "klass": str(report.failure.klass), "reason": report.failure.reason}
-    return {name: value for name, value in facts.items() if value is not None}
 
 
-def report_of(row: DeliveryReport) -> Report:
-    """The report as the adapter gave it."""
-    facts = row.details
-    failure = None
-    if "code" in facts:
-        failure = Failure(facts["code"], FailureClass(facts["klass"]), facts["reason"])
-    return Report(
-        dedupe=row.dedupe,
-        state=row.state,
-        provider_id=row.provider_id,
-        ref=row.ref,
-        msisdn=row.msisdn,
-        raw_status=row.raw_status,
-        failure=failure,
-        at=_time(facts.get("at")),
-        parts=facts.get("parts"),
-        price=Decimal(facts["price"]) if "price" in facts else None,
-        currency=facts.get("currency"),
-        network=facts.get("network"),
-        channel=facts.get("channel"),
-        read_at=_time(facts.get("read_at")),
-        group_id=facts.get("group_id"),
-    )
+def _next_try(tries: int, now: datetime) -> datetime | None:
+    wait = min(RETRY_FIRST * 2.0 ** (tries - 1), RETRY_MOST)
+    return now + timedelta(seconds=wait) if tries < GIVE_UP_TRIES else None
 
 
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+# --- reports that wait for their message -----------------------------------------------------------------------------
 
 
-# --- reports to messages ---------------------------------------------------------------------------------------------
-
-
-def _due_reports(session: Session, now: datetime) -> Sequence[DeliveryReport]:
+def _settle_waiting(session: Session, now: datetime, policy: Policy) -> list[Settled]:
     query = (
         select(DeliveryReport)
         .where(DeliveryReport.applied_at.is_(None), DeliveryReport.next_try_at <= now)
@@ -197,141 +163,142 @@ def _due_reports(session: Session, now: datetime) -> Sequence[DeliveryReport]:
         .limit(REPORTS)
         .with_for_update(skip_locked=True)
     )
-    return session.execute(query).scalars().all()
+    rows = session.execute(query).scalars().all()
+    settled = settle(session, [Item(row.account, report_of(row), row.id, row.tries) for row in rows], now, policy)
+    update_by_id(session, _REPORTS, _SETTLED, [{"id": one.item.row_id, **_outcome(one, now)} for one in settled])
+    session.expire_all()
+    return settled
 
 
-def apply_reports(session: Session, rows: Sequence[DeliveryReport], now: datetime) -> int:
-    """Apply reports in the order they came; the number of messages that moved."""
-    owners = match(session, rows)
-    states = _states(session, set(owners.values()))
-    moved = 0
-    while rows:
-        this_round, rows = _one_per_message(rows, owners)
-        moves = [_plan(row, owners.get(row.id), states, now) for row in this_round]
-        for done in apply_moves(session, [move for move in moves if move], now):
-            states[done.message_id] = done.new
-            moved += 1
-    return moved
+# --- from reports to messages ----------------------------------------------------------------------------------------
 
 
-def _one_per_message(
-    rows: Sequence[DeliveryReport], owners: Mapping[int, UUID]
-) -> tuple[list[DeliveryReport], list[DeliveryReport]]:
-    """Two reports of one message are applied one after the other."""
-    taken: set[UUID] = set()
-    now_rows: list[DeliveryReport] = []
-    later: list[DeliveryReport] = []
-    for row in rows:
-        owner = owners.get(row.id)
-        (later if owner in taken else now_rows).append(row)
-        if owner is not None:
-            taken.add(owner)
-    return now_rows, later
+def settle(session: Session, items: Sequence[Item], now: datetime, policy: Policy) -> list[Settled]:
+    """Match the reports, move their messages, and say what became of each, in the order given."""
+    owners = match(session, items)
+    rows = lock_messages(session, (owner for owner in owners if owner))
+    groups: dict[UUID, list[Report]] = {}
+    for item, owner in zip(items, owners, strict=True):
+        if owner in rows and owner is not None:
+            groups.setdefault(owner, []).append(item.report)
+    verdicts = _verdicts(session, rows, groups, now)
+    _carry_out(session, rows, verdicts, now)
+    _suppress(session, rows, groups, policy, now)
+    return [
+        Settled(item, owner, _effect(item.report, rows[owner], verdicts[owner]))
+        if owner in rows and owner is not None
+        else Settled(item, None, UNMATCHED)
+        for item, owner in zip(items, owners, strict=True)
+    ]
 
 
-def match(session: Session, rows: Sequence[DeliveryReport]) -> dict[int, UUID]:
-    """Which message each report belongs to: by the provider's id within the account, else by our reference."""
-    owners: dict[int, UUID] = {}
-    by_account: dict[str, dict[str, list[int]]] = {}
-    for row in rows:
-        if row.provider_id:
-            by_account.setdefault(row.account, {}).setdefault(row.provider_id, []).append(row.id)
-    for account, wanted in by_account.items():
-        for message_id, provider_id in _by_provider_id(session, account, list(wanted)):
-            owners |= dict.fromkeys(wanted[provider_id], message_id)
-    by_ref = {row.id: ref for row in rows if row.id not in owners and (ref := message_id_of(row.ref or ""))}
-    known = _existing(session, {row.account for row in rows}, list(by_ref.values()))
-    accounts = {row.id: row.account for row in rows}
-    return owners | {row_id: ref for row_id, ref in by_ref.items() if (accounts[row_id], ref) in known}
+def _verdicts(
+    session: Session, rows: Mapping[UUID, Locked], groups: Mapping[UUID, Sequence[Report]], now: datetime
+) -> dict[UUID, Verdict]:
+    intricate = [owner for owner, reports in groups.items() if not is_simple(rows[owner], reports)]
+    earlier = _earlier(session, intricate)
+    return {owner: fold(rows[owner], [*earlier.get(owner, ()), *new], now) for owner, new in groups.items()}
 
 
-def _by_provider_id(session: Session, account: str, ids: list[str]) -> list[tuple[UUID, str]]:
-    found: list[tuple[UUID, str]] = []
-    for start in range(0, len(ids), 500):
-        query = select(Message.id, Message.provider_id).where(
-            Message.account == account, Message.provider_id.in_(ids[start : start + 500])
-        )
-        found += [(message_id, provider_id) for message_id, provider_id in session.execute(query) if provider_id]
+def _earlier(session: Session, owners: Sequence[UUID]) -> dict[UUID, list[Report]]:
+    """The reports of these messages that were applied already."""
+    found: dict[UUID, list[Report]] = {}
+    if not owners:
+        return found
+    query = select(DeliveryReport).where(among(session, DeliveryReport.message_id, owners))
+    for row in session.execute(query).scalars():
+        if row.message_id is not None:
+            found.setdefault(row.message_id, []).append(report_of(row))
     return found
 
 
-def _existing(session: Session, accounts: set[str], ids: list[UUID]) -> set[tuple[str, UUID]]:
-    found: set[tuple[str, UUID]] = set()
-    for start in range(0, len(ids), 500):
-        query = select(Message.account, Message.id).where(Message.id.in_(ids[start : start + 500]))
-        found |= {(account, message_id) for account, message_id in session.execute(query) if account in accounts}
-    return found
+def _carry_out(
+    session: Session, rows: Mapping[UUID, Locked], verdicts: Mapping[UUID, Verdict], now: datetime
+) -> None:
+    moves = [
+        Move(owner, verdict.state, verdict.note, verdict.facts)
+        for owner, verdict in verdicts.items()
+        if verdict.state is not None
+    ]
+    apply_moves(session, moves, now, locked=rows)
+    set_facts(session, {owner: verdict.facts for owner, verdict in verdicts.items() if verdict.state is None})
 
 
-def _states(session: Session, ids: set[UUID]) -> dict[UUID, MessageState]:
-    listed = sorted(ids)
-    found: dict[UUID, MessageState] = {}
-    for start in range(0, len(listed), 500):
-        query = select(Message.id, Message.state).where(Message.id.in_(listed[start : start + 500]))
-        found |= dict(session.execute(query).tuples().all())
-    return found
+def _suppress(
+    session: Session,
+    rows: Mapping[UUID, Locked],
+    groups: Mapping[UUID, Sequence[Report]],
+    policy: Policy,
+    now: datetime,
+) -> None:
+    found = [
+        suppression_of(rows[owner].msisdn, rows[owner].account, report.failure, now)
+        for owner, reports in groups.items()
+        for report in reports
+        if report.failure is not None and policy.suppress_on.covers(report.failure)
+    ]
+    insert_new(session, Suppression, found)
 
 
-def _plan(row: DeliveryReport, owner: UUID | None, states: Mapping[UUID, MessageState], now: datetime) -> Move | None:
-    """Mark the report applied (or waiting) and say the move that follows, if one does."""
-    if owner is None:
-        _wait_on(row, now)
-        return None
-    row.message_id = owner
-    row.applied_at = now
-    row.effect = effect_of(states.get(owner), row.state)
-    if row.effect in {"moved", "facts"}:
-        return report_move(owner, report_of(row))
-    return None
+def _effect(report: Report, row: Locked, verdict: Verdict) -> str:
+    if not counts(report, row):
+        return "older try"
+    if report.state is not None and report.state is verdict.state:
+        return "moved"
+    return effect_of(row.state, report.state)
 
 
 def effect_of(current: MessageState | None, new: MessageState | None) -> str:
-    """What a report does to a message in this state. Pure."""
+    """What a report does to a message in this state that another report did not move. Pure."""
     if new is None:
-        return "no word for it"
+        return "no state"
     if current is None or current is new:
         return "repeated"
     if may(current, new):
-        return "moved"
+        return "overtaken"
     return "late" if current in FINAL else "behind"
 
 
-def _wait_on(row: DeliveryReport, now: datetime) -> None:
-    row.tries += 1
-    wait = min(RETRY_FIRST * 2 ** (row.tries - 1), RETRY_MOST)
-    row.next_try_at = now + timedelta(seconds=wait) if row.tries < GIVE_UP_TRIES else None
-    row.effect = "unmatched"
+def apply_sighting(session: Session, message_id: UUID, report: Report, now: datetime) -> None:
+    """What a look-up saw of a message is a report like any other, save that it stands in no inbox."""
+    rows = lock_messages(session, [message_id])
+    verdicts = {owner: fold(row, [report], now) for owner, row in rows.items()}
+    _carry_out(session, rows, verdicts, now)
 
 
-def report_move(message_id: UUID, report: Report) -> Move:
-    """The move a report asks for, with every fact it brings."""
-    if report.state is None:
-        raise ValueError("a report without a state moves nothing")
-    values: dict[str, Any] = {
-        "provider_at": report.at,
-        "parts": report.parts,
-        "price": report.price,
-        "currency": report.currency,
-        "network": _short(report.network, 64),
-        "channel": _short(report.channel, 16),
-        "read_at": report.read_at,
-        "provider_id": report.provider_id,
-    }
-    known = {name: value for name, value in values.items() if value is not None}
-    if report.failure:
-        known |= {
-            "code": report.failure.code[:64],
-            "klass": str(report.failure.klass),
-            "reason": report.failure.reason[:300],
-        }
-    if report.state is MessageState.DELIVERED:
-        known |= {"code": None, "klass": None, "reason": None}
-    known["not_before"] = None
-    return Move(message_id, report.state, f"report {report.raw_status}".strip(), known)
+# --- whose report is it ----------------------------------------------------------------------------------------------
 
 
-def read_receipts(session: Session, rows: Sequence[DeliveryReport]) -> None:
-    """A read receipt moves no state; it is a fact about a delivered message."""
-    for row in rows:
-        if row.message_id and (read_at := _time(row.details.get("read_at"))):
-            session.execute(update(Message).where(Message.id == row.message_id).values(read_at=read_at))
+def match(session: Session, items: Sequence[Item]) -> list[UUID | None]:
+    """The message of each: by the provider's id within the account, else by our reference within the account."""
+    by_id = _by_provider_id(session, {(i.account, i.report.provider_id) for i in items if i.report.provider_id})
+    found = [by_id.get((item.account, item.report.provider_id or "")) for item in items]
+    refs = [message_id_of(item.report.ref or "") if owner is None else None
+            for item, owner in zip(items, found, strict=True)]  # fmt: skip
+    ours = _accounts(session, {ref for ref in refs if ref})
+    return [
+        owner or (ref if ref and ours.get(ref) == item.account else None)
+        for item, owner, ref in zip(items, found, refs, strict=True)
+    ]
+
+
+def _by_provider_id(session: Session, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
+    by_account: dict[str, list[str]] = {}
+    for account, provider_id in wanted:
+        by_account.setdefault(account, []).append(provider_id[:128].replace("\0", ""))
+    found: dict[tuple[str, str], UUID] = {}
+    for account, ids in by_account.items():
+        query = select(Message.provider_id, Message.id).where(
+            Message.account == account, among(session, Message.provider_id, ids)
+        )
+        found |= {(account, provider_id or ""): owner for provider_id, owner in session.execute(query)}
+    return found
+
+
+def _accounts(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
+    wanted = sorted(ids)
+    if not wanted:
+        return {}
+    query = select(Message.id, Message.account).where(among(session, Message.id, wanted))
+    return dict(session.execute(query).tuples().all())
+

@@ -42,6 +42,7 @@ from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide, report_deadline
 from workers.gate import Cost, Pass, Wait
 from workers.outgoing import outgoing
+from workers.reconcile import apply_sighting
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
 
@@ -225,10 +226,8 @@ def _judge_all(
 
 def _apply_found_state(session: Session, case: Case, report: Report, now: datetime) -> None:
     """The look-up may already show how it ended; that is a report like any other."""
-    from workers.reconcile import report_move  # the two modules look at the same reports from two sides
-
     if report.state not in {None, MessageState.SUBMITTED}:
-        apply_moves(session, [report_move(case.id, report)], now)
+        apply_sighting(session, case.id, report, now)
 
 
 def _linked(session: Session, account: str, sightings: Mapping[str, Sighting]) -> list[str]:
