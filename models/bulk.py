@@ -20,6 +20,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator
 
 Row = Mapping[str, Any]
+_POSTGRESQL: Dialect = postgresql_dialect()  # type: ignore[no-untyped-call]  # the dialect's module has no types
 APPENDED = "trail"
 """The one column that is not replaced but added to."""
 
@@ -29,10 +30,10 @@ def among(session: Session, column: InstrumentedAttribute[Any], values: Iterable
     name, table = column.key, column.class_.__tablename__
     if session.get_bind().dialect.name == "postgresql":
         kind = _json_type(column.property.columns[0])
-        given = f"SELECT value::{kind} FROM json_array_elements_text(CAST(:{name}_among AS json)) AS value"
+        given = f"SELECT value::{kind} FROM json_array_elements_text(CAST(:{name}_among AS json)) AS value"  # noqa: S608  # names are ours
         wanted = list(values)
     else:
-        given = f"SELECT value FROM json_each(:{name}_among)"
+        given = f"SELECT value FROM json_each(:{name}_among)"  # noqa: S608  # as above
         wanted = [value.hex if isinstance(value, UUID) else value for value in values]
     condition = text(f"{table}.{name} IN ({given})")
     return condition.bindparams(bindparam(f"{name}_among", orjson.dumps(wanted).decode(), String()))
@@ -86,7 +87,7 @@ def _update(dialect: str, table: Table, names: tuple[str, ...]) -> str:
     given = {name: f"v.{name}" if dialect == "postgresql" else f"?{place}" for place, name in enumerate(names, 1)}
     sets = ", ".join(f"{name} = {_new(name, given[name])}" for name in changed)
     source = f" FROM {_records(table, names)}" if dialect == "postgresql" else ""
-    return f"UPDATE {table.name} AS t SET {sets}{source} WHERE t.id = {given['id']}"  # noqa: S608  # names are ours
+    return f"UPDATE {table.name} AS t SET {sets}{source} WHERE t.id = {given['id']}"  # noqa: S608  # as above
 
 
 def _new(name: str, value: str) -> str:
@@ -100,7 +101,7 @@ def _insert(dialect: str, table: Table, names: tuple[str, ...]) -> str:
         source = f"SELECT {listed} FROM {_records(table, names)}"  # noqa: S608  # as above
     else:
         source = f"VALUES ({', '.join('?' for _ in names)})"
-    return f"INSERT INTO {table.name} ({listed}) {source} ON CONFLICT DO NOTHING"  # noqa: S608  # as above
+    return f"INSERT INTO {table.name} ({listed}) {source} ON CONFLICT DO NOTHING"
 
 
 def _records(table: Table, names: tuple[str, ...]) -> str:
@@ -111,4 +112,4 @@ def _records(table: Table, names: tuple[str, ...]) -> str:
 def _json_type(column: Column[Any]) -> str:
     """Text without its length: a cast to varchar(n) would cut in silence what the column itself refuses."""
     kind = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
-    return "text" if isinstance(kind, String) else str(kind.compile(dialect=postgresql_dialect()))
+    return "text" if isinstance(kind, String) else str(kind.compile(dialect=_POSTGRESQL))

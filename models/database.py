@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 CLOCK_SECONDS = 10.0
 MIGRATIONS = Path(__file__).with_name("migrations")
+
+PASSING_ERRORS = (OperationalError, InterfaceError, InternalError)
+"""What may pass by itself: the database is away, full, read-only after a failover, locked, or two transactions crossed.
+Every other error is about the statement and comes again each time."""
+
+LASTING_ERRORS = (SQLAlchemyError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
+"""What one bad value leads to, in our reading of it or in the driver. Look for `PASSING_ERRORS` first."""
 
 
 class DatabaseError(Exception):

@@ -65,7 +65,13 @@ def give_back(session: Session, lease: Lease, not_before: datetime) -> bool:
 
 
 def finish(session: Session, lease: Lease, now: datetime) -> BatchState | None:
-    """End the lease: DONE when nothing is queued any more, else back to the plan for the earliest due time."""
+    """End the lease: DONE when nothing is queued any more, else back to the plan for the earliest due time.
+
+    The batch is locked before its messages are looked at: whoever queues one of them meanwhile (`reopen`) waits, and
+    then finds the batch done.
+    """
+    if hold(session, lease) is None:
+        return None
     due = next_due(session, lease.batch_id)
     if due is None:
         done = _fenced(session, lease, state=BatchState.DONE, lease_owner=None, lease_until=None)
@@ -82,11 +88,26 @@ def next_due(session: Session, batch_id: UUID) -> datetime | None:
     return session.execute(select(func.min(Message.not_before)).where(*queued)).scalar_one()
 
 
+def reopen(session: Session, message_ids: Sequence[UUID], now: datetime) -> None:
+    """Messages that are queued again after their batch was done need it back in the plan."""
+    if not message_ids:
+        return
+    batches = select(Message.batch_id).where(Message.id.in_(message_ids))
+    # The lock waits for whoever is just ending one of these batches.
+    session.execute(select(Batch.id).where(Batch.id.in_(batches)).order_by(Batch.id).with_for_update())
+    session.execute(
+        update(Batch)
+        .where(Batch.id.in_(batches), Batch.state == BatchState.DONE)
+        .values(state=BatchState.PLANNED, not_before=now)
+    )
+
+
 def ended(session: Session, now: datetime, limit: int = 100) -> Sequence[Batch]:
     """Batches whose owner let the lease run out."""
     query = (
         select(Batch)
         .where(Batch.state == BatchState.LEASED, Batch.lease_until < now)
+        .order_by(Batch.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

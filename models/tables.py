@@ -28,7 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from models.segments import Encoding
 from models.states import BatchState, CampaignState, MessageState
-from models.types import Money, UtcDateTime, Word, new_id
+from models.types import Money, SmallCount, Told, UtcDateTime, Word, new_id
 
 # On SQLite only INTEGER PRIMARY KEY counts up by itself.
 Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -58,9 +58,9 @@ class Campaign(Base):
     __tablename__ = "campaigns"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    name: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(Told(200))
     state: Mapped[CampaignState] = mapped_column(Word(CampaignState), index=True)
-    state_reason: Mapped[str | None] = mapped_column(Text)
+    state_reason: Mapped[str | None] = mapped_column(Told())
     sender: Mapped[str] = mapped_column(String(64))
     template: Mapped[str] = mapped_column(Text)
     common_text: Mapped[str | None] = mapped_column(Text)  # set when the template has no variables
@@ -76,7 +76,7 @@ class Campaign(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     import_until: Mapped[datetime | None]  # lease of whoever imports; ended means the importer died
-    source: Mapped[str | None] = mapped_column(String(255))
+    source: Mapped[str | None] = mapped_column(Told(255))
     api_key_id: Mapped[UUID | None] = mapped_column()  # who made it through the API: its endpoints are told
     rows_total: Mapped[int] = mapped_column(Integer, default=0)
     rows_accepted: Mapped[int] = mapped_column(Integer, default=0)
@@ -125,7 +125,7 @@ class Message(Base):
     text: Mapped[str | None] = mapped_column(Text)  # None: the campaign's common text
     encoding: Mapped[str] = mapped_column(String(5))
     segments: Mapped[int] = mapped_column(SmallInteger)
-    reference: Mapped[str | None] = mapped_column(String(128))  # the client's own
+    reference: Mapped[str | None] = mapped_column(Told(128))  # the client's own
     state: Mapped[MessageState] = mapped_column(Word(MessageState), default=MessageState.QUEUED)
     not_before: Mapped[datetime | None]  # queued: not due before; unknown: when to look next
     tries: Mapped[int] = mapped_column(SmallInteger, default=0)  # refusals spent, never rate waits
@@ -133,24 +133,24 @@ class Message(Base):
     ref_round: Mapped[int] = mapped_column(SmallInteger, default=1)
     attempt_id: Mapped[UUID | None] = mapped_column()  # the last one: the fence of whoever records its answer
     attempted_at: Mapped[datetime | None]
-    provider_id: Mapped[str | None] = mapped_column(String(128))
-    group_id: Mapped[str | None] = mapped_column(String(128))
+    provider_id: Mapped[str | None] = mapped_column(Told(128))
+    group_id: Mapped[str | None] = mapped_column(Told(128))
     submitted_at: Mapped[datetime | None]
     final_at: Mapped[datetime | None]
     provider_at: Mapped[datetime | None]  # delivered (or failed) when, by the provider's clock
     held_until: Mapped[datetime | None]  # when the provider lets it go, where it said so
     deadline: Mapped[datetime | None]  # no report by then: expired (no_dlr)
-    code: Mapped[str | None] = mapped_column(String(64))
-    klass: Mapped[str | None] = mapped_column(String(20))
-    reason: Mapped[str | None] = mapped_column(String(300))
-    parts: Mapped[int | None] = mapped_column(SmallInteger)
+    code: Mapped[str | None] = mapped_column(Told(64))
+    klass: Mapped[str | None] = mapped_column(Told(20))
+    reason: Mapped[str | None] = mapped_column(Told(300))
+    parts: Mapped[int | None] = mapped_column(SmallCount)
     price: Mapped[Decimal | None]
-    currency: Mapped[str | None] = mapped_column(String(8))
-    network: Mapped[str | None] = mapped_column(String(64))
-    channel: Mapped[str | None] = mapped_column(String(16))
+    currency: Mapped[str | None] = mapped_column(Told(8))
+    network: Mapped[str | None] = mapped_column(Told(64))
+    channel: Mapped[str | None] = mapped_column(Told(16))
     read_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]  # cannot leave after this
-    trail: Mapped[str] = mapped_column(Text, default="")
+    trail: Mapped[str] = mapped_column(Told(), default="")
 
     __table_args__ = (
         Index("ix_messages_batch", "batch_id", "state"),
@@ -192,18 +192,23 @@ def client_ref(message_id: UUID, ref_round: int) -> str:
     return str(message_id) if ref_round <= 1 else f"{message_id}-r{ref_round}"
 
 
-def round_of(ref: str) -> int:
-    """Which round a client reference belongs to; 1 for one without a number."""
-    number = ref[36:].removeprefix("-r")
-    return int(number) if number.isdecimal() and len(number) < 6 else 1
-
-
 def message_id_of(ref: str) -> UUID | None:
     """The message a client reference belongs to, or None when it is not one of ours."""
     try:
         return UUID(ref[:36])
     except ValueError:
         return None
+
+
+def ref_round_of(ref: str) -> int | None:
+    """The round a client reference was made in, or None when it does not say."""
+    match ref[36:].partition("-r"):
+        case ("", "", ""):
+            return 1
+        case ("", "-r", number) if number.isdecimal() and len(number) < 5:
+            return int(number)
+        case _:
+            return None
 
 
 class Attempt(Base):
@@ -218,9 +223,9 @@ class Attempt(Base):
     started_at: Mapped[datetime]
     elapsed_ms: Mapped[int | None] = mapped_column(Integer)  # None: no answer was recorded
     status: Mapped[int | None] = mapped_column(SmallInteger)
-    outcome: Mapped[str | None] = mapped_column(String(20))
-    reason: Mapped[str | None] = mapped_column(String(300))
-    request_id: Mapped[str | None] = mapped_column(String(128))
+    outcome: Mapped[str | None] = mapped_column(Told(20))
+    reason: Mapped[str | None] = mapped_column(Told(300))
+    request_id: Mapped[str | None] = mapped_column(Told(128))
     messages: Mapped[int] = mapped_column(Integer, default=0)
     segments: Mapped[int] = mapped_column(Integer, default=0)
     message_ids: Mapped[list[str] | None] = mapped_column()
@@ -238,11 +243,11 @@ class InboxPage(Base):
     account: Mapped[str] = mapped_column(String(31))
     kind: Mapped[str] = mapped_column(String(10))  # pull | push | look_up
     received_at: Mapped[datetime]
-    content_type: Mapped[str] = mapped_column(String(100), default="")
-    query: Mapped[str] = mapped_column(Text, default="")
+    content_type: Mapped[str] = mapped_column(Told(100), default="")
+    query: Mapped[str] = mapped_column(Told(), default="")
     body: Mapped[bytes] = mapped_column(LargeBinary)
     parsed_at: Mapped[datetime | None]
-    error: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Told())
 
     __table_args__ = (
         Index("ix_inbox_new", "id", postgresql_where=sql("parsed_at IS NULL"), sqlite_where=sql("parsed_at IS NULL")),
@@ -256,18 +261,18 @@ class DeliveryReport(Base):
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     account: Mapped[str] = mapped_column(String(31))
-    dedupe: Mapped[str] = mapped_column(String(200))
+    dedupe: Mapped[str] = mapped_column(Told(200))
     inbox_id: Mapped[int | None] = mapped_column(BigInteger)
     received_at: Mapped[datetime]
-    provider_id: Mapped[str | None] = mapped_column(String(128))
-    ref: Mapped[str | None] = mapped_column(String(200))
-    msisdn: Mapped[str | None] = mapped_column(String(32))
+    provider_id: Mapped[str | None] = mapped_column(Told(128))
+    ref: Mapped[str | None] = mapped_column(Told(200))
+    msisdn: Mapped[str | None] = mapped_column(Told(32))
     state: Mapped[MessageState | None] = mapped_column(Word(MessageState))
-    raw_status: Mapped[str] = mapped_column(String(100), default="")
+    raw_status: Mapped[str] = mapped_column(Told(100), default="")
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     message_id: Mapped[UUID | None] = mapped_column()
     applied_at: Mapped[datetime | None]
-    effect: Mapped[str | None] = mapped_column(String(40))  # what it did: moved, repeated, late, ...
+    effect: Mapped[str | None] = mapped_column(Told(40))  # what it did: moved, repeated, late, ...
     tries: Mapped[int] = mapped_column(SmallInteger, default=0)
     next_try_at: Mapped[datetime | None]
 
@@ -320,8 +325,8 @@ class Suppression(Base):
     __tablename__ = "suppressions"
 
     msisdn: Mapped[str] = mapped_column(String(17), primary_key=True)
-    sender: Mapped[str] = mapped_column(String(64), primary_key=True, default="")
-    source: Mapped[str] = mapped_column(String(64), default="")
+    sender: Mapped[str] = mapped_column(Told(64), primary_key=True, default="")
+    source: Mapped[str] = mapped_column(Told(64), default="")
     created_at: Mapped[datetime]
 
 
@@ -333,10 +338,10 @@ class Reject(Base):
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
     row_no: Mapped[int] = mapped_column(Integer)
-    column: Mapped[str] = mapped_column(String(100), default="")
-    value: Mapped[str] = mapped_column(String(200), default="")
-    code: Mapped[str] = mapped_column(String(40))
-    reason: Mapped[str] = mapped_column(String(400))
+    column: Mapped[str] = mapped_column(Told(100), default="")
+    value: Mapped[str] = mapped_column(Told(200), default="")
+    code: Mapped[str] = mapped_column(Told(40))
+    reason: Mapped[str] = mapped_column(Told(400))
 
 
 class CampaignEvent(Base):
@@ -347,8 +352,8 @@ class CampaignEvent(Base):
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
     at: Mapped[datetime]
-    kind: Mapped[str] = mapped_column(String(40))
-    detail: Mapped[str] = mapped_column(Text, default="")
+    kind: Mapped[str] = mapped_column(Told(40))
+    detail: Mapped[str] = mapped_column(Told(), default="")
 
 
 class InboundMessage(Base):
@@ -358,10 +363,10 @@ class InboundMessage(Base):
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     account: Mapped[str] = mapped_column(String(31))
-    inbound_id: Mapped[str] = mapped_column(String(128))
-    msisdn: Mapped[str] = mapped_column(String(32))
-    to: Mapped[str] = mapped_column(String(64))
-    text: Mapped[str] = mapped_column(Text)
+    inbound_id: Mapped[str] = mapped_column(Told(128))
+    msisdn: Mapped[str] = mapped_column(Told(32))
+    to: Mapped[str] = mapped_column(Told(64))
+    text: Mapped[str] = mapped_column(Told())
     received_at: Mapped[datetime]
     stop_word: Mapped[bool] = mapped_column(Boolean, default=False)
 
@@ -413,7 +418,7 @@ class EventEndpoint(Base):
     failures: Mapped[int] = mapped_column(Integer, default=0)  # in a row
     not_before: Mapped[datetime | None]  # after a failure: when to try again
     claimed_until: Mapped[datetime | None]  # somebody delivers to it now
-    last_error: Mapped[str | None] = mapped_column(String(300))
+    last_error: Mapped[str | None] = mapped_column(Told(300))
 
 
 class OutboxEvent(Base):
@@ -424,10 +429,10 @@ class OutboxEvent(Base):
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     endpoint_id: Mapped[UUID] = mapped_column(ForeignKey("event_endpoints.id", ondelete="CASCADE"))
     event_id: Mapped[UUID] = mapped_column()  # the same in every repeat
-    kind: Mapped[str] = mapped_column(String(40))
+    kind: Mapped[str] = mapped_column(Told(40))
     campaign_id: Mapped[UUID] = mapped_column()
     message_id: Mapped[UUID | None] = mapped_column()
-    detail: Mapped[str] = mapped_column(Text, default="")
+    detail: Mapped[str] = mapped_column(Told(), default="")
     at: Mapped[datetime]
     tries: Mapped[int] = mapped_column(SmallInteger, default=0)
     delivered_at: Mapped[datetime | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
@@ -9,10 +10,13 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils
-from sqlalchemy import BigInteger, DateTime, Dialect, String
+from sqlalchemy import BigInteger, DateTime, Dialect, SmallInteger, String, Text
 from sqlalchemy.types import TypeDecorator
 
 _NANO = Decimal(10) ** 9
+_RICH = Decimal(9) * 10**9
+_SMALL = 32_767
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def new_id() -> UUID:
@@ -40,14 +44,54 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Told(TypeDecorator[str]):
+    """A text somebody else wrote (a provider, a file): cut to `length` characters, without what PostgreSQL refuses.
+
+    PostgreSQL takes no NUL, no half of a surrogate pair and not one character too many; one such answer would stop
+    the whole transaction, with everybody else's answers in it.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__(length)
+        self.length = length
+        if length is None:
+            self.impl = Text()  # type: ignore[assignment]  # after construction it is an instance
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)[: self.length]
+
+
+def storable(text: str) -> str:
+    """The text with every NUL and every lone surrogate replaced by U+FFFD."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class SmallCount(TypeDecorator[int]):
+    """A small number somebody else told; one that cannot be (below 0 or over 32,767) is not kept."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        return value if value is not None and 0 <= value <= _SMALL else None
+
+
 class Money(TypeDecorator[Decimal]):
-    """An exact amount, kept as whole billionths so that both databases can sum it."""
+    """An exact amount, kept as whole billionths so that both databases can sum it.
+
+    What is no amount (NaN, infinity, nine billion and more) is not kept.
+    """
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
-        return None if value is None else int((value * _NANO).to_integral_value(ROUND_HALF_EVEN))
+        if value is None or not value.is_finite() or abs(value) >= _RICH:
+            return None
+        return int((value * _NANO).to_integral_value(ROUND_HALF_EVEN))
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(int(value)) / _NANO

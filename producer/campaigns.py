@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from config.accounts import Account
 from models.msisdn import Msisdn
 from models.queries import note_event
 from models.segments import measure
-from models.states import CAMPAIGN_TRANSITIONS, CampaignState
-from models.tables import Campaign
+from models.states import CAMPAIGN_TRANSITIONS, CampaignState, MessageState
+from models.tables import Campaign, Message
 from models.types import new_id
 from producer.dispatch import open_lanes
 from producer.fair import PRIORITY
@@ -203,7 +203,15 @@ def _move(session: Session, campaign: Campaign, new: CampaignState, reason: str,
     campaign.state_reason = reason or None
     if new is CampaignState.RUNNING and campaign.started_at is None:
         campaign.started_at = now
+        _count_validity_from(session, campaign, now)
     if new is CampaignState.CANCELLED and campaign.started_at is None:
         campaign.started_at = now  # so that the sweep closes what it holds
     note_event(session, campaign.id, str(new), reason, now)
     return new
+
+
+def _count_validity_from(session: Session, campaign: Campaign, now: datetime) -> None:
+    """A message's validity begins when it could first leave, however long the campaign lay as a draft."""
+    if campaign.validity is not None:
+        late = (Message.campaign_id == campaign.id, Message.state == MessageState.QUEUED)
+        session.execute(update(Message).where(*late).values(expires_at=now + timedelta(seconds=campaign.validity)))

@@ -83,7 +83,8 @@ def _lock_status(session: Session, account: str) -> AccountStatus:
     """One dispatcher per account at a time."""
     account_status(session, account)
     query = select(AccountStatus).where(AccountStatus.account == account).with_for_update()
-    return session.execute(query).scalar_one()
+    # As it is under the lock: the session may hold it from before another dispatcher changed it.
+    return session.execute(query, execution_options={"populate_existing": True}).scalar_one()
 
 
 def _busy(session: Session, account: str) -> int:

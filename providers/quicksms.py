@@ -57,7 +57,7 @@ class _SendApi(Protocol):
 class QuickSms:
     """One QuickSMS account. Options and credentials are listed in docs/providers/quicksms.md.
 
-    Reports carry our message id as their reference (`customer_id`, V1 `cid`), not the Idempotency-Key.
+    Reports carry our client reference (`customer_id`, V1 `cid`), the same as the Idempotency-Key: so they tell the try.
     """
 
     name: ClassVar[str] = "quicksms"

@@ -102,7 +102,7 @@ class V1Send:
             "MSISDN": message.msisdn.removeprefix("+"),
             "msg": message.text,
             "sender": wire_sender(message.sender),
-            "cid": message.id,
+            "cid": message.ref,
         }
         optional = {"multi": message.segments > 1 or None, "Delurl": self._receipts}
         return required | {name: value for name, value in optional.items() if value is not None}

@@ -169,7 +169,7 @@ class V2Send:
             if name in message.options and flag(dict(message.options), name) is None:
                 return _failure("VALIDATION_ERROR", f"option {name} is neither true nor false")
         why = metadata_fault(self._of(message).metadata)
-        if why is None and max(len(message.ref), len(message.id)) > _MOST_REFERENCE:
+        if why is None and len(message.ref) > _MOST_REFERENCE:
             why = f"a reference has at most {_MOST_REFERENCE} characters"
         return _failure("VALIDATION_ERROR", why) if why else None
 
@@ -206,7 +206,7 @@ class V2Send:
             "smart_routing": wants.smart_routing or None,
             "sms_failover_sender": wire_sender(wants.failover) if wants.smart_routing and wants.failover else None,
             "expiry": None if message.validity is None else _expiry(message.validity),
-            "customer_id": message.id,
+            "customer_id": message.ref,
             "metadata": dict(sorted(wants.metadata.items())) or None,
             "sandbox": wants.sandbox or None,
             "callback_url": self._callback,
@@ -256,7 +256,7 @@ class V2Send:
     def _judge_success(self, message: Outgoing, reply: Reply, body: object) -> tuple[Outcome, Signal | None]:
         entry = mapping(body, "messages", 0)
         status, given_id = text(entry, "status"), text(entry, "quicksms_id")
-        if text(entry, "customer_id") not in (None, message.id):
+        if text(entry, "customer_id") not in (None, message.ref):
             return Unclear("the answer is about another message"), None
         if status == "REJECTED" and given_id is None:
             return self._rejected(reply, error_of(body))

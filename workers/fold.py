@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from models.moves import Locked
-from models.states import OPEN_AT_PROVIDER, MessageState, may
-from models.tables import round_of
+from models.moves import Locked, Move
+from models.states import ACCEPTED_ONCE, OPEN_AT_PROVIDER, MessageState, may
+from models.tables import ref_round_of
 from providers.base import Report
 
 _S = MessageState
@@ -30,12 +31,11 @@ RANK: Mapping[MessageState | None, int] = {
     _S.UNDELIVERED: 6,
     _S.DELIVERED: 7,
 }
-POSITIVE = frozenset({_S.SENT, _S.DELIVERED})
-"""Proof that a provider has (or had) the message."""
+_PROVES = frozenset({_S.SUBMITTED, _S.SENT})
+"""Proof of an acceptance: worth something of an older try only while the new one has not left."""
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _GENERAL = ("parts", "price", "currency", "network", "channel")
-_MOST_PARTS = 32_767  # what the column holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +58,21 @@ def is_simple(row: Locked, new: Sequence[Report]) -> bool:
     return known is None or all(RANK.get(report.state, 0) > known for report in new)
 
 
-def counts(report: Report, row: Locked) -> bool:
-    """Whether a report says something about the message as it is.
+def is_older_try(report: Report, row: Locked) -> bool:
+    """Whether a report speaks of a try that was refused, and so not of the present or the coming one.
 
-    One about an earlier round, which was refused and asked for again under a new reference, says nothing about the
-    present one, unless it proves that the earlier one arrived after all.
+    That the refused one arrived after all is news whenever it comes: nothing more has to be sent.
     """
-    if report.ref is None or row.ref_round <= 1 or report.provider_id == row.provider_id:
-        return True
-    return round_of(report.ref) >= row.ref_round or report.state in POSITIVE
+    queued = row.state is _S.QUEUED
+    made_in = ref_round_of(report.ref) if report.ref else None
+    if made_in is not None and made_in < row.ref_round:
+        return report.state is not _S.DELIVERED and not (queued and report.state in _PROVES)
+    return queued and report.state is not None and report.state not in ACCEPTED_ONCE
 
 
 def fold(row: Locked, reports: Iterable[Report], now: datetime) -> Verdict:
     """From a message and all its reports to what follows."""
-    ordered = sorted((report for report in reports if counts(report, row)), key=place)
+    ordered = sorted((report for report in reports if not is_older_try(report, row)), key=place)
     if not ordered:
         return Verdict()
     word = ordered[-1]
@@ -80,8 +81,27 @@ def fold(row: Locked, reports: Iterable[Report], now: datetime) -> Verdict:
     if moves or word.state is row.state:
         facts |= _ending(word)
     if moves and word.state is not None:
-        return Verdict(word.state, f"report {word.raw_status}".strip(), facts | _held(row, word.state, now))
+        return Verdict(word.state, _note(word), facts | _held(row, word.state, now) | _round(row, word))
     return Verdict(facts=facts)
+
+
+def report_move(message_id: UUID, report: Report) -> Move:
+    """The move that one report alone asks for, of a message that nothing is known of. Raises ValueError for a report
+    without a state."""
+    if report.state is None:
+        raise ValueError("a report without a state moves nothing")
+    links = {"provider_id": report.provider_id} if report.provider_id else {}
+    return Move(message_id, report.state, _note(report), _general([report]) | _ending(report) | links)
+
+
+def _note(report: Report) -> str:
+    return f"report {report.raw_status}".strip()
+
+
+def _round(row: Locked, word: Report) -> dict[str, Any]:
+    """An older try that was accepted after all is the one that counts from now on."""
+    made_in = ref_round_of(word.ref) if word.ref else None
+    return {"ref_round": made_in} if made_in is not None and made_in < row.ref_round else {}
 
 
 def _general(ordered: Sequence[Report]) -> dict[str, Any]:
@@ -89,19 +109,10 @@ def _general(ordered: Sequence[Report]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for report in ordered:
         facts |= {name: value for name in _GENERAL if (value := getattr(report, name)) is not None}
-    if not 0 < facts.get("parts", 1) <= _MOST_PARTS:
-        del facts["parts"]
     read = [report.read_at for report in ordered if report.read_at is not None]
     if read:
         facts["read_at"] = min(read)
-    return {name: _fit(name, value) for name, value in facts.items()}
-
-
-_LENGTHS = {"currency": 8, "network": 64, "channel": 16, "code": 64, "reason": 300, "provider_id": 128, "group_id": 128}
-
-
-def _fit(name: str, value: Any) -> Any:
-    return value[: _LENGTHS[name]] if name in _LENGTHS else value
+    return facts
 
 
 def _links(row: Locked, ordered: Sequence[Report]) -> dict[str, Any]:
@@ -110,7 +121,7 @@ def _links(row: Locked, ordered: Sequence[Report]) -> dict[str, Any]:
     for name in ("provider_id", "group_id"):
         found = next((value for report in ordered if (value := getattr(report, name))), None)
         if found and getattr(row, name) is None:
-            facts[name] = _fit(name, found)
+            facts[name] = found
     return facts
 
 
@@ -119,9 +130,9 @@ def _ending(word: Report) -> dict[str, Any]:
     failure = word.failure if word.state is not _S.DELIVERED else None
     return {
         "provider_at": word.at,
-        "code": _fit("code", failure.code) if failure else None,
+        "code": failure.code if failure else None,
         "klass": str(failure.klass) if failure else None,
-        "reason": _fit("reason", failure.reason) if failure else None,
+        "reason": failure.reason if failure else None,
     }
 
 

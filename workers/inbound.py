@@ -14,17 +14,15 @@ from models.msisdn import Msisdn, parse_msisdn
 from models.queries import insert_new
 from models.stopwords import Meaning, StopWords
 from models.tables import InboundMessage, Suppression
+from models.types import storable
 from providers.base import Inbound
-from workers.report_rows import plain
 
 log = structlog.get_logger("drumline.inbound")
 
 SOURCE = "inbound stop"
 
 
-def store_inbound(
-    session: Session, account: str, messages: Sequence[Inbound], words: StopWords, now: datetime
-) -> None:
+def store_inbound(session: Session, account: str, messages: Sequence[Inbound], words: StopWords, now: datetime) -> None:
     """Keep them; a repeat of one that is kept already does nothing, so that an old stop cannot undo a newer start."""
     fresh = _fresh(session, account, messages)
     rows = [_row(account, inbound, words, now) for inbound in fresh]
@@ -34,7 +32,7 @@ def store_inbound(
 
 
 def _fresh(session: Session, account: str, messages: Sequence[Inbound]) -> list[Inbound]:
-    by_id = {plain(inbound.inbound_id, 128): inbound for inbound in reversed(messages)}
+    by_id = {storable(inbound.inbound_id)[:128]: inbound for inbound in reversed(messages)}
     query = select(InboundMessage.inbound_id).where(
         InboundMessage.account == account, InboundMessage.inbound_id.in_(by_id)
     )
@@ -45,10 +43,10 @@ def _fresh(session: Session, account: str, messages: Sequence[Inbound]) -> list[
 def _row(account: str, inbound: Inbound, words: StopWords, now: datetime) -> dict[str, Any]:
     return {
         "account": account,
-        "inbound_id": plain(inbound.inbound_id, 128),
-        "msisdn": plain(inbound.msisdn, 32),
-        "to": plain(inbound.to, 64),
-        "text": inbound.text.replace("\0", ""),
+        "inbound_id": storable(inbound.inbound_id)[:128],
+        "msisdn": inbound.msisdn,
+        "to": inbound.to,
+        "text": inbound.text,
         "received_at": inbound.received_at or now,
         "stop_word": words.meaning(inbound.text) is Meaning.STOP,
     }
@@ -93,5 +91,5 @@ def _number(written: str) -> str | None:
 
 def _spellings(sender: str) -> list[str]:
     """The sender as campaigns may write it: with a plus, without, and as the provider wrote it."""
-    bare = plain(sender.strip(), 63).lstrip("+")
+    bare = storable(sender.strip())[:63].lstrip("+")
     return sorted({bare, f"+{bare}"}) if bare.isdecimal() else [bare]

@@ -8,16 +8,17 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from models.database import LASTING_ERRORS, PASSING_ERRORS
 from models.msisdn import Msisdn, parse_msisdn
 from models.queries import insert_new
+from models.stopwords import StopWords
 from models.tables import InboxPage, Suppression
 from providers.base import OptOut, Parsed, Provider, Raw, Report
 from providers.wire import BadBody
-from workers.inbound import StopWords, store_inbound
-from workers.report_rows import plain
+from workers.inbound import store_inbound
 
 log = structlog.get_logger("drumline.inbox")
 
@@ -45,19 +46,28 @@ def read_pages(
     pages = _new_pages(session)
     arrived: list[Arrived] = []
     for page in pages:
-        provider = provider_of(page.account)
-        if provider is None:
-            page.error = "this account is not configured any more"
-            continue
-        parsed = _parse(page, provider)
+        parsed = _parse(page, provider_of(page.account))
         arrived += [Arrived(page.account, report, page.id, page.received_at) for report in parsed.reports]
-        _opt_out(session, parsed.opt_outs, now)
-        store_inbound(session, page.account, parsed.inbound, words, now)
-    if pages:
-        session.execute(update(InboxPage).where(InboxPage.id.in_([page.id for page in pages])).values(parsed_at=now))
-        session.flush()
-        session.expunge_all()  # a page's bytes are not needed any more
+        _store(session, page, parsed, words, now)
+        page.parsed_at = now
+    session.flush()
+    session.expunge_all()  # their bytes are not needed any more
     return len(pages), arrived
+
+
+def _store(session: Session, page: InboxPage, parsed: Parsed, words: StopWords, now: datetime) -> None:
+    """What people said. Whatever the database will not take stays in the page, with the reason."""
+    if not parsed.opt_outs and not parsed.inbound:
+        return
+    try:
+        with session.begin_nested():
+            _opt_out(session, parsed.opt_outs, now)
+            store_inbound(session, page.account, parsed.inbound, words, now)
+    except PASSING_ERRORS:
+        raise
+    except LASTING_ERRORS as error:
+        log.error("page_not_stored", account=page.account, page=page.id, error=type(error).__name__)
+        page.error = f"could not be stored: {type(error).__name__}"
 
 
 def _new_pages(session: Session) -> Sequence[InboxPage]:
@@ -76,16 +86,20 @@ def _new_pages(session: Session) -> Sequence[InboxPage]:
     return session.execute(select(InboxPage).where(InboxPage.id.in_(ids)).order_by(InboxPage.id)).scalars().all()
 
 
-def _parse(page: InboxPage, provider: Provider) -> Parsed:
+def _parse(page: InboxPage, provider: Provider | None) -> Parsed:
+    """What the page holds; what cannot be read leaves its reason on the page and never stops the others."""
+    if provider is None:
+        page.error = "this account is not configured any more"
+        return Parsed()
     raw = Raw(page.body, page.content_type, page.query, page.kind, page.received_at)
     try:
         parsed = provider.parse_reports(raw)
-    except BadBody as error:
-        log.error("report_page_unreadable", account=page.account, page=page.id, error=str(error))
-        page.error = plain(str(error), 2000)
+    except (BadBody, *LASTING_ERRORS) as error:
+        log.error("report_page_unreadable", account=page.account, page=page.id, error=repr(error))
+        page.error = str(error)[:2000] or repr(error)
         return Parsed()
     if parsed.bad:
-        page.error = plain("; ".join(f"{where}: {why}" for where, why in parsed.bad), 2000)
+        page.error = "; ".join(f"{where}: {why}" for where, why in parsed.bad)[:2000]
         log.warning("report_items_unreadable", account=page.account, page=page.id, items=len(parsed.bad))
     return parsed
 
@@ -101,7 +115,7 @@ def _suppression(opt_out: OptOut, now: datetime) -> dict[str, Any] | None:
         return None
     return {
         "msisdn": str(number),
-        "sender": plain(opt_out.sender or "", 64),
-        "source": plain(opt_out.source, 64),
+        "sender": opt_out.sender or "",
+        "source": opt_out.source,
         "created_at": now,
     }

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
+from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -49,7 +50,7 @@ async def poll_reports(runtime: Runtime, account_name: str) -> int:
         log.warning("poll_without_lock_refused", account=account_name, error=type(error).__name__)
         return 0
     try:
-        return await _poll(runtime, account)
+        return await _poll(runtime, account, lock)
     finally:
         try:
             await lock.release()
@@ -58,7 +59,7 @@ async def poll_reports(runtime: Runtime, account_name: str) -> int:
             log.warning("poll_lock_not_released", account=account_name, error=type(error).__name__)
 
 
-async def _poll(runtime: Runtime, account: AccountRuntime) -> int:
+async def _poll(runtime: Runtime, account: AccountRuntime, lock: Lock) -> int:
     work = await runtime.read(open_work, account.name, runtime.now())
     if work is None:
         return 0
@@ -71,8 +72,19 @@ async def _poll(runtime: Runtime, account: AccountRuntime) -> int:
             if reply is None:
                 break  # the next list may still be had
             stored += 1
+            if not await _still_ours(lock, account.name):
+                return stored
             page = account.provider.following(page, reply)
     return stored
+
+
+async def _still_ours(lock: Lock, account: str) -> bool:
+    """Extend the lock before the next page. Lost: somebody else polls by now, or Redis is away."""
+    try:
+        return bool(await lock.reacquire())
+    except (LockError, RedisError) as error:
+        log.warning("poll_lock_lost", account=account, error=type(error).__name__)
+        return False
 
 
 async def _pull(runtime: Runtime, account: AccountRuntime, page: Page) -> Reply | None:

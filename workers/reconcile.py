@@ -9,7 +9,7 @@ of the provider's id.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,13 +19,15 @@ from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
 from models.bulk import among, insert_missing, update_by_id
+from models.database import LASTING_ERRORS, PASSING_ERRORS
 from models.moves import Locked, Move, apply_moves, lock_messages, set_facts
 from models.queries import insert_new
 from models.states import FINAL, MessageState, may
 from models.stopwords import StopWords
 from models.tables import DeliveryReport, Message, Suppression, message_id_of
+from models.types import storable
 from providers.base import Provider, Report
-from workers.fold import Verdict, counts, fold, is_simple
+from workers.fold import Verdict, fold, is_older_try, is_simple
 from workers.inbox import Arrived, read_pages
 from workers.report_rows import dedupe_of, report_of, row_of
 from workers.suppress import SuppressOn, suppression_of
@@ -37,6 +39,7 @@ RETRY_FIRST = 2.0  # seconds until an unmatched report is tried again; doubles
 RETRY_MOST = 3600.0
 GIVE_UP_TRIES = 20  # then it is only listed for the operator (about half a day)
 UNMATCHED = "unmatched"
+BROKEN = "cannot be applied"
 
 _REPORTS: Table = DeliveryReport.__table__  # type: ignore[assignment]  # declared as FromClause, is a Table
 _INSERTED = (
@@ -107,10 +110,26 @@ def _settle_new(session: Session, arrived: Sequence[Arrived], now: datetime, pol
     first = {(one.account, dedupe_of(one.report)): one for one in reversed(arrived)}
     known = _known(session, first)
     fresh = [one for key, one in reversed(first.items()) if key not in known]
-    settled = settle(session, [Item(one.account, one.report) for one in fresh], now, policy)
+    settled = _settle_safely(session, [Item(one.account, one.report) for one in fresh], now, policy)
     rows = [_new_row(one, done, now) for one, done in zip(fresh, settled, strict=True)]
     insert_missing(session, _REPORTS, _INSERTED, rows)
     return settled
+
+
+def _settle_safely(session: Session, items: Sequence[Item], now: datetime, policy: Policy) -> list[Settled]:
+    """All together; if one of them cannot be applied, each by itself, and that one is set aside for the operator."""
+    if not items:
+        return []
+    try:
+        with session.begin_nested():
+            return settle(session, items, now, policy)
+    except PASSING_ERRORS:
+        raise
+    except LASTING_ERRORS as error:
+        if len(items) > 1:
+            return [one for item in items for one in _settle_safely(session, [item], now, policy)]
+        log.error("report_not_applied", account=items[0].account, error=repr(error))
+        return [Settled(items[0], None, BROKEN)]
 
 
 def _known(session: Session, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -138,12 +157,13 @@ def _new_row(one: Arrived, done: Settled, now: datetime) -> dict[str, Any]:
 
 def _outcome(done: Settled, now: datetime) -> dict[str, Any]:
     tries = done.item.tries + (1 if done.message_id is None else 0)
+    waits = done.effect == UNMATCHED
     return {
         "message_id": done.message_id,
         "applied_at": now if done.message_id else None,
         "effect": done.effect,
         "tries": tries,
-        "next_try_at": _next_try(tries, now) if done.message_id is None else None,
+        "next_try_at": _next_try(tries, now) if waits else None,
     }
 
 
@@ -164,7 +184,8 @@ def _settle_waiting(session: Session, now: datetime, policy: Policy) -> list[Set
         .with_for_update(skip_locked=True)
     )
     rows = session.execute(query).scalars().all()
-    settled = settle(session, [Item(row.account, report_of(row), row.id, row.tries) for row in rows], now, policy)
+    items = [Item(row.account, report_of(row), row.id, row.tries) for row in rows]
+    settled = _settle_safely(session, items, now, policy)
     update_by_id(session, _REPORTS, _SETTLED, [{"id": one.item.row_id, **_outcome(one, now)} for one in settled])
     session.expire_all()
     return settled
@@ -197,24 +218,44 @@ def _verdicts(
 ) -> dict[UUID, Verdict]:
     intricate = [owner for owner, reports in groups.items() if not is_simple(rows[owner], reports)]
     earlier = _earlier(session, intricate)
-    return {owner: fold(rows[owner], [*earlier.get(owner, ()), *new], now) for owner, new in groups.items()}
+    known = _known_facts(session, intricate)
+    verdicts = {owner: fold(rows[owner], [*earlier.get(owner, ()), *new], now) for owner, new in groups.items()}
+    return verdicts | {owner: _news(verdicts[owner], known[owner]) for owner in intricate}
 
 
 def _earlier(session: Session, owners: Sequence[UUID]) -> dict[UUID, list[Report]]:
-    """The reports of these messages that were applied already."""
+    """The reports of these messages that were applied already, save those of older tries."""
     found: dict[UUID, list[Report]] = {}
     if not owners:
         return found
     query = select(DeliveryReport).where(among(session, DeliveryReport.message_id, owners))
     for row in session.execute(query).scalars():
-        if row.message_id is not None:
+        if row.message_id is not None and row.effect != OLDER_TRY:
             found.setdefault(row.message_id, []).append(report_of(row))
     return found
 
 
-def _carry_out(
-    session: Session, rows: Mapping[UUID, Locked], verdicts: Mapping[UUID, Verdict], now: datetime
-) -> None:
+_FACTS = (
+    Message.parts, Message.price, Message.currency, Message.network, Message.channel, Message.read_at,
+    Message.provider_id, Message.group_id, Message.provider_at, Message.code, Message.klass, Message.reason,
+)  # fmt: skip
+
+
+def _known_facts(session: Session, owners: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    if not owners:
+        return {}
+    rows = session.execute(select(Message.id, *_FACTS).where(among(session, Message.id, owners)))
+    return {row.id: dict(row._mapping) for row in rows}
+
+
+def _news(verdict: Verdict, known: Mapping[str, Any]) -> Verdict:
+    """Without the facts that the message has already."""
+    if verdict.state is not None:
+        return verdict
+    return replace(verdict, facts={name: v for name, v in verdict.facts.items() if known.get(name) != v})
+
+
+def _carry_out(session: Session, rows: Mapping[UUID, Locked], verdicts: Mapping[UUID, Verdict], now: datetime) -> None:
     moves = [
         Move(owner, verdict.state, verdict.note, verdict.facts)
         for owner, verdict in verdicts.items()
@@ -241,51 +282,48 @@ def _suppress(
 
 
 def _effect(report: Report, row: Locked, verdict: Verdict) -> str:
-    if not counts(report, row):
-        return "older try"
+    if is_older_try(report, row) and report.state is not row.state:
+        return OLDER_TRY
     if report.state is not None and report.state is verdict.state:
         return "moved"
-    return effect_of(row.state, report.state)
+    return "facts" if verdict.facts and verdict.state is None else effect_of(row.state, report.state)
 
 
-def effect_of(current: MessageState | None, new: MessageState | None) -> str:
-    """What a report does to a message in this state that another report did not move. Pure."""
+OLDER_TRY = "older try"
+
+
+def effect_of(current: MessageState, new: MessageState | None) -> str:
+    """What a report is to a message in this state that it neither moved nor told anything new. Pure."""
     if new is None:
-        return "no state"
-    if current is None or current is new:
+        return "no word for it"
+    if current is new:
         return "repeated"
     if may(current, new):
         return "overtaken"
     return "late" if current in FINAL else "behind"
 
 
-def apply_sighting(session: Session, message_id: UUID, report: Report, now: datetime) -> None:
-    """What a look-up saw of a message is a report like any other, save that it stands in no inbox."""
-    rows = lock_messages(session, [message_id])
-    verdicts = {owner: fold(row, [report], now) for owner, row in rows.items()}
-    _carry_out(session, rows, verdicts, now)
-
-
 # --- whose report is it ----------------------------------------------------------------------------------------------
 
 
 def match(session: Session, items: Sequence[Item]) -> list[UUID | None]:
-    """The message of each: by the provider's id within the account, else by our reference within the account."""
-    by_id = _by_provider_id(session, {(i.account, i.report.provider_id) for i in items if i.report.provider_id})
-    found = [by_id.get((item.account, item.report.provider_id or "")) for item in items]
-    refs = [message_id_of(item.report.ref or "") if owner is None else None
-            for item, owner in zip(items, found, strict=True)]  # fmt: skip
+    """The message of each: by our own reference, else by the provider's id; always within the account."""
+    refs = [message_id_of(item.report.ref or "") for item in items]
     ours = _accounts(session, {ref for ref in refs if ref})
-    return [
-        owner or (ref if ref and ours.get(ref) == item.account else None)
-        for item, owner, ref in zip(items, found, refs, strict=True)
-    ]
+    found = [ref if ref and ours.get(ref) == item.account else None for item, ref in zip(items, refs, strict=True)]
+    ids = {_provider_key(item) for item, owner in zip(items, found, strict=True) if owner is None}
+    by_id = _by_provider_id(session, {key for key in ids if key[1]})
+    return [owner or by_id.get(_provider_key(item)) for item, owner in zip(items, found, strict=True)]
+
+
+def _provider_key(item: Item) -> tuple[str, str]:
+    return item.account, storable(item.report.provider_id or "")[:128]
 
 
 def _by_provider_id(session: Session, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
     by_account: dict[str, list[str]] = {}
     for account, provider_id in wanted:
-        by_account.setdefault(account, []).append(provider_id[:128].replace("\0", ""))
+        by_account.setdefault(account, []).append(provider_id)
     found: dict[tuple[str, str], UUID] = {}
     for account, ids in by_account.items():
         query = select(Message.provider_id, Message.id).where(
@@ -301,4 +339,3 @@ def _accounts(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
         return {}
     query = select(Message.id, Message.account).where(among(session, Message.id, wanted))
     return dict(session.execute(query).tuples().all())
-

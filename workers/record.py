@@ -15,17 +15,19 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Table, bindparam, func, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from models import leases
+from models.database import LASTING_ERRORS, PASSING_ERRORS
 from models.moves import Move, apply_moves
+from models.states import MessageState
 from models.tables import Attempt, Message
 
 log = structlog.get_logger("drumline.record")
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]  # declared as FromClause, is a Table
 _ATTEMPTS: Table = Attempt.__table__  # type: ignore[assignment]  # as above
-_LINK = ("provider_id", "group_id", "submitted_at", "deadline")
+_LINK = ("provider_id", "group_id", "submitted_at", "deadline", "parts", "price", "currency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,12 @@ def write_answers(session: Session, answers: Sequence[Answered], now: datetime) 
     """End the attempts and move their messages, in the caller's transaction."""
     end_attempts(session, answers)
     moves = [move for answer in answers for move in answer.moves]
-    moved = {item.message_id for item in apply_moves(session, moves, now)}
-    _link_overtaken(session, [move for move in moves if move.message_id not in moved])
+    moved = apply_moves(session, moves, now)
+    reached = {item.message_id for item in moved}
+    _link_overtaken(session, [move for move in moves if move.message_id not in reached])
+    # An answer later than its lease: the sweep has closed the batch already, and now something in it is due again.
+    back = (MessageState.UNKNOWN, MessageState.QUEUED)
+    leases.reopen(session, [item.message_id for item in moved if (item.old, item.new) == back], now)
 
 
 def end_attempts(session: Session, answers: Sequence[Answered]) -> None:
@@ -96,6 +102,9 @@ _LINK_MESSAGE = (
 )
 
 
+_Waiting = tuple[Answered, "asyncio.Future[None]"]
+
+
 class Recorder:
     """Collects the answers of all batches of this process and writes them together."""
 
@@ -111,7 +120,7 @@ class Recorder:
         self._gather = gather_seconds
         self._most = most
         self._retry = retry_seconds
-        self._waiting: list[tuple[Answered, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -119,7 +128,8 @@ class Recorder:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="recorder")
 
     async def record(self, answer: Answered) -> None:
-        """Returns when the answer is committed."""
+        """Returns when the answer is committed. Raises one of `LASTING_ERRORS` for one that never can be: its messages
+        stay `submitting` and are found when the lease ends."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((answer, done))
         self._wake.set()
@@ -141,14 +151,35 @@ class Recorder:
                 self._wake.clear()
             await self._commit(group)
 
-    async def _commit(self, group: Sequence[tuple[Answered, asyncio.Future[None]]]) -> None:
+    async def _commit(self, group: Sequence[_Waiting]) -> None:
+        """Write the group; one answer that can never be written must not hold up the others."""
+        try:
+            await self._insist([answer for answer, _ in group])
+        except LASTING_ERRORS as error:
+            if len(group) > 1:
+                for one in group:
+                    await self._commit([one])
+                return
+            log.error("answer_cannot_be_written", attempt=str(group[0][0].attempt_id), error=repr(error))
+            _tell(group, error)
+            return
+        _tell(group, None)
+
+    async def _insist(self, answers: Sequence[Answered]) -> None:
         while True:
             try:
-                await self._write([answer for answer, _ in group])
-                break
-            except DBAPIError as error:
-                log.warning("answers_wait_for_database", answers=len(group), error=type(error.orig).__name__)
+                await self._write(answers)
+                return
+            except PASSING_ERRORS as error:
+                log.warning("answers_wait_for_database", answers=len(answers), error=type(error.orig).__name__)
                 await asyncio.sleep(self._retry)
-        for _, done in group:
-            if not done.done():
-                done.set_result(None)
+
+
+def _tell(group: Sequence[_Waiting], error: Exception | None) -> None:
+    for _, done in group:
+        if done.done():
+            continue
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)

@@ -9,39 +9,35 @@ from decimal import Decimal
 from typing import Any
 
 from models.tables import DeliveryReport
+from models.types import storable
 from providers.base import Failure, FailureClass, Report
 
 _LONGEST_DEDUPE = 200
 
 
-def plain(text: str, length: int) -> str:
-    """As the column takes it: PostgreSQL refuses a NUL, and too long a text."""
-    return text.replace("\0", "")[:length]
-
-
 def dedupe_of(report: Report) -> str:
     """The dedupe key as the column takes it; two long ones never become the same by being cut."""
-    key = report.dedupe.replace("\0", "")
+    key = storable(report.dedupe)
     if len(key) <= _LONGEST_DEDUPE:
         return key
-    return key[: _LONGEST_DEDUPE - 65] + "#" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return key[: _LONGEST_DEDUPE - 65] + "#" + hashlib.sha256(key.encode()).hexdigest()
 
 
 def row_of(report: Report) -> dict[str, Any]:
     """The columns that say what the report says."""
     return {
         "dedupe": dedupe_of(report),
-        "provider_id": _short(report.provider_id, 128),
-        "ref": _short(report.ref, 200),
-        "msisdn": _short(report.msisdn, 32),
+        "provider_id": report.provider_id,
+        "ref": report.ref,
+        "msisdn": report.msisdn,
         "state": report.state,
-        "raw_status": plain(report.raw_status, 100),
+        "raw_status": report.raw_status,
         "details": _details(report),
     }
 
 
 def _short(text: str | None, length: int) -> str | None:
-    return plain(text, length) if text else None
+    return storable(text)[:length] if text else None
 
 
 def _details(report: Report) -> dict[str, Any]:
@@ -62,9 +58,9 @@ def _details(report: Report) -> dict[str, Any]:
 
 def _failure_facts(failure: Failure) -> dict[str, Any]:
     return {
-        "code": plain(failure.code, 64),
+        "code": storable(failure.code)[:64],
         "klass": str(failure.klass),
-        "reason": plain(failure.reason, 300),
+        "reason": storable(failure.reason)[:300],
         "opt_out": failure.opt_out or None,
     }
 

@@ -19,11 +19,13 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from models import leases
 from models.moves import Move, apply_moves
-from models.states import BatchState, MessageState
-from models.tables import Attempt, Batch, Campaign, Message
+from models.states import MessageState
+from models.tables import Attempt, Campaign, Message
 from models.types import new_id
 from providers.base import (
+    Accepted,
     FailureClass,
     Found,
     LookUpBy,
@@ -40,9 +42,9 @@ from providers.base import (
 )
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide, report_deadline
+from workers.fold import report_move
 from workers.gate import Cost, Pass, Wait
 from workers.outgoing import outgoing
-from workers.reconcile import apply_sighting
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
 
@@ -172,6 +174,7 @@ def _absent(case: Case, policy: LookUpPolicy, now: datetime) -> Step:
 
 
 def _adopt(case: Case, report: Report, now: datetime, rules: Rules) -> Decision:
+    """The look-up may already show how it ended; that is a report like any other."""
     values: dict[str, Any] = {
         "provider_id": report.provider_id,
         "submitted_at": case.attempted_at,
@@ -180,7 +183,10 @@ def _adopt(case: Case, report: Report, now: datetime, rules: Rules) -> Decision:
     }
     if report.group_id:
         values["group_id"] = report.group_id
-    return Decision(MessageState.SUBMITTED, "found at the provider", values)
+    if report.state is None:
+        return Decision(MessageState.SUBMITTED, "found at the provider", values)
+    move = report_move(case.id, report)
+    return Decision(move.new, f"found at the provider {report.raw_status}".strip(), {**values, **move.values})
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------
@@ -211,23 +217,13 @@ def _judge_all(
     linked = set(_linked(session, account.name, sightings))
     policy, rules = account.provider.look_up_policy, account.rules
     steps: list[Step] = []
-    reports: list[tuple[Case, Report]] = []
     for case in cases:
         sighting = sightings.get(case.message.id, NoAnswer("the look-up left it out"))
         step = judge(case, sighting, frozenset(linked), policy, now, rules)
         steps.append(step)
-        if step.decision and isinstance(sighting, Found) and (adopted := step.decision.values.get("provider_id")):
+        if step.decision and (adopted := step.decision.values.get("provider_id")):
             linked.add(adopted)
-            reports += [(case, c) for c in sighting.candidates if c.provider_id == adopted]
     _apply(session, steps, now)
-    for case, report in reports:
-        _apply_found_state(session, case, report, now)
-
-
-def _apply_found_state(session: Session, case: Case, report: Report, now: datetime) -> None:
-    """The look-up may already show how it ended; that is a report like any other."""
-    if report.state not in {None, MessageState.SUBMITTED}:
-        apply_sighting(session, case.id, report, now)
 
 
 def _linked(session: Session, account: str, sightings: Mapping[str, Sighting]) -> list[str]:
@@ -337,7 +333,9 @@ async def _record_replay(
     moves: list[Move] = []
     if not _inconclusive(outcome):
         decision = decide(outcome, case.position, now, account.rules)
-        moves = [Move(case.id, decision.state, f"replay: {decision.note}", decision.values)]
+        # What became known meanwhile stands; an acceptance is proof wherever the message is by now.
+        still = None if isinstance(outcome, Accepted) else frozenset({MessageState.UNKNOWN})
+        moves = [Move(case.id, decision.state, f"replay: {decision.note}", decision.values, only_from=still)]
     else:
         step = _wait_on(case, account.provider.look_up_policy, now)
         await runtime.write(_apply, [step], now)
@@ -412,6 +410,9 @@ def _begin_replay(session: Session, attempt_id: UUID, account: str, case: Case, 
 
 
 def _apply(session: Session, steps: Sequence[Step], now: datetime) -> None:
+    """Carry out the steps. Messages are locked in the order in which everybody locks them."""
+    ids = [step.case.id for step in steps]
+    session.execute(select(Message.id).where(Message.id.in_(ids)).order_by(Message.id).with_for_update())
     for step in steps:
         if step.look_at is not None:
             session.execute(
@@ -426,15 +427,4 @@ def _apply(session: Session, steps: Sequence[Step], now: datetime) -> None:
         if step.decision
     ]  # fmt: skip
     moved = apply_moves(session, moves, now)
-    reopen_batches(session, [item.message_id for item in moved if item.new is MessageState.QUEUED], now)
-
-
-def reopen_batches(session: Session, message_ids: Sequence[UUID], now: datetime) -> None:
-    """Messages that are queued again need their batch back in the plan."""
-    if message_ids:
-        batches = select(Message.batch_id).where(Message.id.in_(message_ids))
-        session.execute(
-            update(Batch)
-            .where(Batch.id.in_(batches), Batch.state == BatchState.DONE)
-            .values(state=BatchState.PLANNED, not_before=now)
-        )
+    leases.reopen(session, [item.message_id for item in moved if item.new is MessageState.QUEUED], now)

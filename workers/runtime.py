@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from config import names
 from config.accounts import Account
 from config.settings import Settings
-from models.database import Database
+from models.database import PASSING_ERRORS, Database
 from providers.accounts import open_provider
 from providers.base import Provider
 from providers.http import Carrier, ConnectionSettings, HttpClient
@@ -176,7 +176,7 @@ class Runtime:
         while True:
             try:
                 return await self.write(step, *args, **kwargs)
-            except self.database_errors as error:
+            except PASSING_ERRORS as error:
                 log.warning("waiting_for_database", error=type(error.orig).__name__)
                 await asyncio.sleep(1.0)
 

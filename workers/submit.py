@@ -170,6 +170,8 @@ class BatchWork:
         state, moved = await self.runtime.write(_write_intents, self.lease, rows, self.runtime.now())
         if state is not CampaignState.RUNNING:
             self._stop(Ended.LEASE_LOST if state is None else Ended.NOT_RUNNING)
+            for permit in permits:
+                await self.account.gate.unused(permit)
             return False
         for chunk, permit in zip(chunks, permits, strict=True):
             await self._fly(self._only(chunk, moved), permit)
@@ -187,6 +189,7 @@ class BatchWork:
 
     async def _fly(self, chunk: Chunk, permit: Pass) -> None:
         if not chunk.messages:
+            await self.account.gate.unused(permit)
             return
         self.requests += 1
         flight = asyncio.create_task(self._deliver(chunk, permit))

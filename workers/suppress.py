@@ -17,9 +17,9 @@ class SuppressOn(StrEnum):
     RECIPIENT = "recipient"  # that, and every number that is called invalid or barred for good
 
     def covers(self, failure: Failure) -> bool:
-        return failure.opt_out and self is not self.NOTHING or (
-            self is self.RECIPIENT and failure.klass is FailureClass.RECIPIENT
-        )
+        if failure.opt_out:
+            return self is not self.NOTHING
+        return self is self.RECIPIENT and failure.klass is FailureClass.RECIPIENT
 
 
 def suppression_of(msisdn: str, account: str, failure: Failure, now: datetime) -> dict[str, Any]:

@@ -10,18 +10,19 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, delete, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from models import leases
 from models.moves import Move, apply_moves
 from models.queries import all_final, note_event
 from models.states import OPEN_AT_PROVIDER, BatchState, CampaignState, MessageState
-from models.tables import Batch, Campaign, CampaignCount, Lane, Message
+from models.tables import Batch, Campaign, CampaignCount, Lane, Message, Reject
 
 log = structlog.get_logger("drumline.sweep")
 
 AT_ONCE = 1000  # messages per transaction
+PATIENCE = timedelta(hours=52)  # 48 h of validity, and a grace
 JOB_LOST_SECONDS = 30.0  # a job that nobody took in this time is put on Redis again
 
 
@@ -31,6 +32,7 @@ class Swept:
     turned_unknown: int = 0
     jobs_lost: int = 0
     orphans: int = 0
+    stranded: int = 0
     expired: int = 0
     no_report: int = 0
     cancelled: int = 0
@@ -43,9 +45,8 @@ class Swept:
 def end_leases(session: Session, now: datetime, first_look: float) -> tuple[int, int]:
     """Batches whose worker let the lease run out: what it had in its hands is unknown, the rest is due again."""
     batches = leases.ended(session, now)
-    turned = 0
+    turned = _turn_unknown(session, Message.batch_id.in_([batch.id for batch in batches]), now, first_look)
     for batch in batches:
-        turned += _turn_unknown(session, Message.batch_id == batch.id, now, first_look)
         due = leases.next_due(session, batch.id)
         batch.state = BatchState.DONE if due is None else BatchState.PLANNED
         batch.not_before = max(due, now) if due else now
@@ -74,16 +75,40 @@ def free_orphans(session: Session, now: datetime, lease_seconds: float, first_lo
 
 def requeue_lost_jobs(session: Session, now: datetime) -> int:
     """Jobs that were put on Redis and taken by nobody: Redis was wiped, or the workers are away."""
-    lost = session.execute(
-        update(Batch)
+    waiting = (
+        select(Batch.id)
         .where(
             Batch.state == BatchState.DISPATCHED,
             Batch.dispatched_at < now - timedelta(seconds=JOB_LOST_SECONDS),
         )
-        .values(state=BatchState.PLANNED)
-        .returning(Batch.id)
-    ).all()
-    return len(lost)
+        .with_for_update(skip_locked=True)
+    )
+    return _plan_again(session, waiting)
+
+
+def reopen_stranded(session: Session, now: datetime) -> int:
+    """Batches that are done although something in them is queued. Should not happen; must not stay.
+
+    Only looked for where a campaign has nothing else left to dispatch: then nothing but these keeps it from its end.
+    """
+    queued = select(CampaignCount.campaign_id, CampaignCount.account).where(
+        CampaignCount.state == MessageState.QUEUED,
+        CampaignCount.n > 0,
+        CampaignCount.campaign_id.in_(_campaigns(CampaignState.RUNNING, CampaignState.PAUSED)),
+    )
+    found = 0
+    for campaign_id, account in session.execute(queued).all():
+        own = (Batch.campaign_id == campaign_id, Batch.account == account)
+        if session.execute(select(Batch.id).where(*own, Batch.state != BatchState.DONE).limit(1)).first():
+            continue
+        due = exists().where(Message.batch_id == Batch.id, Message.state == MessageState.QUEUED)
+        found += _plan_again(session, select(Batch.id).where(*own, Batch.state == BatchState.DONE, due))
+    return found
+
+
+def _plan_again(session: Session, batches: Select[UUID]) -> int:
+    again = update(Batch).where(Batch.id.in_(batches)).values(state=BatchState.PLANNED).returning(Batch.id)
+    return len(session.execute(again).all())
 
 
 def expire_queued(session: Session, now: datetime) -> int:
@@ -123,6 +148,23 @@ def close_unreported(session: Session, now: datetime, notes: dict[str, str | Non
     return len(apply_moves(session, moves, now))
 
 
+def give_deadlines(session: Session, now: datetime) -> int:
+    """A report can prove an acceptance whose answer nobody recorded: such a message waits for its end as long as any
+    other."""
+    late = (
+        select(Message.id)
+        .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline.is_(None))
+        .order_by(Message.id)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    ids = session.execute(late).scalars().all()
+    if ids:
+        values = {"deadline": now + PATIENCE, "submitted_at": func.coalesce(Message.submitted_at, Message.attempted_at)}
+        session.execute(update(Message).where(Message.id.in_(ids)).values(values))
+    return len(ids)
+
+
 def cancel_queued(session: Session, now: datetime) -> int:
     """What had not left when its campaign was cancelled."""
     query = (
@@ -157,7 +199,7 @@ def fail_dead_imports(session: Session, now: datetime) -> int:
     query = select(Campaign).where(Campaign.state == CampaignState.IMPORTING, Campaign.import_until < now)
     dead = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
     for campaign in dead:
-        for table in (Message, Batch, CampaignCount, Lane):
+        for table in (Message, Batch, Reject, CampaignCount, Lane):
             session.execute(delete(table).where(table.campaign_id == campaign.id))
         campaign.state = CampaignState.FAILED
         campaign.state_reason = "the import did not finish: its process died. Nothing was sent; import the file again."

@@ -132,11 +132,13 @@ def sweep_all() -> None:
         *_in_own(here, lambda s: sweep.end_leases(s, now, FIRST_LOOK)),
         jobs_lost=_in_own(here, lambda s: sweep.requeue_lost_jobs(s, now)),
         orphans=_in_own(here, lambda s: sweep.free_orphans(s, now, here.lease_seconds, FIRST_LOOK)),
+        stranded=_in_own(here, lambda s: sweep.reopen_stranded(s, now)),
         expired=_in_own(here, lambda s: sweep.expire_queued(s, now)),
         no_report=_in_own(here, lambda s: sweep.close_unreported(s, now, notes)),
         cancelled=_in_own(here, lambda s: sweep.cancel_queued(s, now)),
         completed=_in_own(here, lambda s: sweep.complete_campaigns(s, now)),
     )
+    _in_own(here, lambda s: sweep.give_deadlines(s, now))
     _in_own(here, lambda s: sweep.fail_dead_imports(s, now))
     if found:
         log.info("swept", **{name: getattr(found, name) for name in found.__slots__ if getattr(found, name)})

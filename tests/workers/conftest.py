@@ -1,17 +1,17 @@
-"""A real Redis server for the tests of the workers' room, empty at the start of each test."""
+"""The real Redis server, empty at the start of each test; worlds to try the workers in."""
+
+from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any, Protocol
 
 import pytest
 from redis.asyncio import Redis
 
+from models.database import Database
 from tests.support.redis_server import EmbeddedRedis
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(appendonly=False) as server:
-        yield server
+from tests.support.scripted import Scripted
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -20,3 +20,30 @@ async def redis_client(redis_server: EmbeddedRedis) -> AsyncIterator[Redis]:
     client = Redis.from_url(redis_server.url)
     yield client
     await client.aclose()
+
+
+class MakeWorld(Protocol):
+    def __call__(self, accounts: dict[str, Scripted] | None = None, **more: Any) -> World: ...
+
+
+@pytest.fixture
+def make_world(database: Database, redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
+    redis_server.wipe()
+    made: list[World] = []
+    providers: dict[str, Scripted] = {}
+    monkeypatch.setattr("workers.runtime.open_provider", lambda account, public_url="": providers[account.name])
+
+    def make(accounts: dict[str, Scripted] | None = None, **more: Any) -> World:
+        given = accounts or {"acme": Scripted()}
+        providers.update(given)
+        made.append(World(database, redis_server.url, given, **more))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.close()
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    return make_world()
