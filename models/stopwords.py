@@ -87,9 +87,10 @@ def _all_folded(words: Iterable[str]) -> frozenset[str]:
 
 
 def languages(names: Iterable[str]) -> frozenset[str]:
-    """The stop words of these languages. Raises ValueError for one that is not known."""
+    """The stop words of these languages (`all`: of every one). Raises ValueError for one that is not known."""
     found: set[str] = set()
-    for name in names:
+    listed = list(names)
+    for name in STOP_WORDS if listed == ["all"] else listed:
         if name not in STOP_WORDS:
             raise ValueError(f"language {name!r}, expected one of {', '.join(sorted(STOP_WORDS))}")
         found |= set(STOP_WORDS[name])

@@ -232,8 +232,10 @@ class OpenWork:
     """What is still open at an account: what a poller needs to know to ask for it."""
 
     oldest: datetime  # when the oldest open message was submitted
-    groups: Sequence[str] = ()  # provider group ids with open messages, most urgent first
+    groups: Sequence[str] = ()  # provider group ids with open messages that are due, most urgent first
     now: datetime | None = None
+    ungrouped: datetime | None = None  # when the oldest open message left that `groups` cannot find
+    all_grouped: bool = False  # nothing is open outside of groups; `groups` empty: none of them is due
 
 
 @dataclass(frozen=True, slots=True)

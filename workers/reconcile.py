@@ -30,7 +30,7 @@ from providers.base import Provider, Report
 from workers.fold import Verdict, fold, is_older_try, is_simple
 from workers.inbox import Arrived, read_pages
 from workers.report_rows import dedupe_of, report_of, row_of
-from workers.suppress import SuppressOn, suppression_of
+from workers.suppress import Policy, suppression_of
 
 log = structlog.get_logger("drumline.reconcile")
 
@@ -47,14 +47,6 @@ _INSERTED = (
     "message_id", "applied_at", "effect", "tries", "next_try_at",
 )  # fmt: skip
 _SETTLED = ("message_id", "applied_at", "effect", "tries", "next_try_at")
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the installation wants done with what people and operators say."""
-
-    words: StopWords
-    suppress_on: SuppressOn = SuppressOn.OPT_OUT
 
 
 @dataclass(frozen=True, slots=True)

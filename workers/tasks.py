@@ -24,6 +24,7 @@ from workers.resolve import due_accounts, resolve_unknown
 from workers.runtime import Runtime
 from workers.snapshot import take_snapshot
 from workers.submit import submit_batch
+from workers.suppress import policy_of
 
 T = TypeVar("T")
 log = structlog.get_logger("drumline.tasks")
@@ -94,9 +95,10 @@ def apply_reports() -> None:
     """Rounds until the inbox is empty. Two at once do no harm: pages are locked, reports are unique."""
     here = runtime()
     provider_of = here.adapter
+    policy = policy_of(here.settings)
     for _ in range(ROUNDS):
         with here.database.write() as session:
-            effect = apply_inbox(session, provider_of, here.now())
+            effect = apply_inbox(session, provider_of, here.now(), policy)
         if not effect:
             return
 
