@@ -79,7 +79,7 @@ def lock_messages(session: Session, ids: Iterable[UUID]) -> dict[UUID, Locked]:
     if not wanted:
         return {}
     query = select(*_COLUMNS).where(among(session, Message.id, wanted)).order_by(Message.id)
-    return {row[0]: Locked(*row) for row in session.execute(query.with_for_update()).tuples()}
+    return {row[0]: Locked(*row) for row in session.execute(query.with_for_update())}
 
 
 def apply_moves(

@@ -330,4 +330,4 @@ def _accounts(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
     if not wanted:
         return {}
     query = select(Message.id, Message.account).where(among(session, Message.id, wanted))
-    return dict(session.execute(query).tuples().all())
+    return {row.id: row.account for row in session.execute(query)}
