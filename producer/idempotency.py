@@ -22,7 +22,8 @@ from models.tables import IdempotentAnswer
 
 KEPT = timedelta(hours=24)
 ABANDONED = timedelta(minutes=15)
-"""After which a request without an answer counts as dead. An import never takes as long: it would be refused before."""
+"""After which a request without an answer counts as dead. If it lives after all, it cannot settle any more, and what
+depended on settling is undone with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,8 @@ class Importer:
         table = open_table(source, hint or Hint())
         with self.database.write() as session:
             campaign = self._begin(session, campaign_id)
-        work = _Work(self, campaign)
         try:
+            work = _Work(self, campaign)
             for chunk in work.audience.chunks(table):
                 work.add(chunk)
                 self._write(work, last=False)

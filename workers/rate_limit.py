@@ -36,7 +36,7 @@ from workers.rate_permits import (
     WaitReason,
     WindowUse,
 )
-from workers.rate_rules import UNIT_NUMBER, Budget, Cost, Pace, Window, check_costs, plan_pace
+from workers.rate_rules import LONGEST_MARGIN, UNIT_NUMBER, Budget, Cost, Pace, Window, check_costs, plan_pace
 from workers.redis_scripts import CoordinationLost, Edit, Script, read_source
 
 MOST_PERMITS: Final = 1000
@@ -141,11 +141,16 @@ class RateLimiter:
 
     async def verdict(self, permit: Permit) -> Verdict:
         """Whether a permit whose slot has come may be used; asks Redis only if its last word is not fresh."""
-        while self._clock() - self._last_heard(permit.key) > self._settings.recheck and not self._late(permit):
+        while self._stale(permit.key) and not self._late(permit):
             await self._hear(permit.key)
+            if permit.unhurried:
+                break  # no window depends on it: on a crowded machine a fresher word may never come
         if self._late(permit):
             return Verdict.LATE
         return Verdict.GO if self._heard[permit.key].epoch == permit.epoch else Verdict.VOID
+
+    def _stale(self, key: str) -> bool:
+        return self._clock() - self._last_heard(key) > self._settings.recheck
 
     async def block(self, budget: Budget, seconds: float, reason: str) -> float:
         """No worker sends for `seconds` (a day at most); permits already given are void; then the rate ramps up.
@@ -292,7 +297,7 @@ class RateLimiter:
             if waited:
                 return
             steps = self._server.steps
-            await self._sleep(self._settings.recheck + pace.grace + LONGEST_COMMIT)
+            await self._sleep(self._settings.recheck + min(pace.grace, LONGEST_MARGIN) + LONGEST_COMMIT)
             slack, spans = self._settings.seed_slack, _spans(budget.windows, pace)
             past = await self._recent_costs(budget.account, budget.name, max(spans) / MICROSECOND + slack)
             rows = rate_seed.rows(past, slack=slack, span=max(spans) / MICROSECOND, grain=_grain(budget.windows))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from workers.rate_rules import Cost, Window
+from workers.rate_rules import UNLIMITED_GRACE, Cost, Window
 
 
 class Verdict(StrEnum):
@@ -36,6 +36,11 @@ class Permit:
     epoch: int
     not_before: float
     not_after: float
+
+    @property
+    def unhurried(self) -> bool:
+        """Whether no window limits its moment."""
+        return self.not_after - self.not_before >= UNLIMITED_GRACE / 2
 
     def wait_seconds(self, now: float) -> float:
         return max(0.0, self.not_before - now)

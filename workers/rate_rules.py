@@ -11,6 +11,8 @@ SHORTEST_MARGIN = 0.025
 LONGEST_MARGIN = 0.200
 MARGIN_SHARE = 1 / 300
 GRACE_PART = 0.6
+# Without a window no moment is too late; only a block makes such a permit void.
+UNLIMITED_GRACE = 60.0
 
 
 # The scripts' units are 1, 2, 3, in this order.
@@ -146,7 +148,7 @@ def plan_pace(windows: tuple[Window, ...]) -> Pace:
     Next to 60 per minute, "10 per second" may have a generous margin (it never binds): both get the minute's grace.
     """
     if not windows:
-        return Pace(grace=LONGEST_MARGIN, margins=(), tolerance=0.0)
+        return Pace(grace=UNLIMITED_GRACE, margins=(), tolerance=0.0)
     tightest = min(_rate(window, _margin(window)) for window in windows)
     choices = sorted({_margin(window) * GRACE_PART for window in windows}, reverse=True)
     harmless = (grace for grace in choices if not _slows_down(windows, grace, tightest))

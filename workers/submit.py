@@ -202,19 +202,39 @@ class BatchWork:
 
     async def _deliver(self, chunk: Chunk, permit: Pass) -> None:
         """One request: wait for its slot, send, learn from the answer, record."""
-        if not await permit.wait() or not self._may_send():
-            await self._record_unsent(chunk, permit)
+        passed = await self._clear_to_send(chunk, permit)
+        if passed is None:
+            await self._record_unsent(chunk)
             return
         started = time.monotonic()
         answer = await self._exchange(chunk.request)
         elapsed = time.monotonic() - started
         if isinstance(answer, Reply):
             submission = self.account.provider.read_submit(chunk.messages, answer)
-            await self.account.gate.learn(submission.signal, submission.allowance, permit)
+            await self.account.gate.learn(submission.signal, submission.allowance, passed)
         else:
             submission = _failed(chunk, answer)
-            await self.account.gate.failed(answer, permit)
+            await self.account.gate.failed(answer, passed)
         await self._record(chunk, submission, answer, elapsed)
+
+    async def _clear_to_send(self, chunk: Chunk, permit: Pass) -> Pass | None:
+        """Wait for the slot. A missed one is replaced while the intent stands: writing it back and forth would cost
+        more time than the next slots have. None: the request must not leave now."""
+        passed: Pass | Wait = permit
+        while self._may_send():
+            if isinstance(passed, Wait):
+                if passed.seconds > PATIENCE:
+                    return None
+                await self.runtime.pause(passed.seconds)
+            elif await passed.wait() and self._may_send():
+                return passed
+            else:
+                await self.account.gate.unused(passed)
+            if self._may_send():
+                passed = await self.account.gate.one(chunk.cost, HORIZON)
+        if isinstance(passed, Pass):
+            await self.account.gate.unused(passed)
+        return None
 
     async def _exchange(self, request: Request) -> Reply | NotSent | OutcomeUnknown:
         try:
@@ -227,8 +247,7 @@ class BatchWork:
         shutdown also stop what is still on the ground."""
         return time.monotonic() < self._safe_until and self._stopped() is None
 
-    async def _record_unsent(self, chunk: Chunk, permit: Pass) -> None:
-        await self.account.gate.unused(permit)
+    async def _record_unsent(self, chunk: Chunk) -> None:
         moves = [
             Move(UUID(message.id), MessageState.QUEUED, "permit not used", {"not_before": None}, chunk.attempt_id)
             for message in chunk.messages

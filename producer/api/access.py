@@ -58,10 +58,10 @@ _BEARER = Security(
 )
 
 
-def guarded_router(tag: str) -> APIRouter:
+def guarded_router(tag: str, prefix: str = "/v1") -> APIRouter:
     """A router of which every route needs a key."""
     return APIRouter(
-        prefix="/v1",
+        prefix=prefix,
         tags=[tag],
         route_class=GuardedRoute,
         dependencies=[_BEARER],

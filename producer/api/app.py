@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,7 +17,8 @@ from config.accounts import Account, load_accounts
 from config.logging import configure_logging
 from config.settings import Settings, settings
 from models.database import Database
-from producer.api import campaigns, health, uploads, webhooks
+from producer.api import accounts as account_routes
+from producer.api import campaigns, exports, health, messages, metrics, preview, suppressions, uploads, webhooks
 from producer.api.bell import Bell
 from producer.api.context import Context
 from producer.api.inbox import Inbox
@@ -43,6 +44,8 @@ TAGS = [
     {"name": "health", "description": "For load balancers and orchestrators."},
 ]
 
+_ROUTES = (preview, campaigns, uploads, messages, exports, suppressions, account_routes, webhooks, health, metrics)
+
 
 def create_app(
     configured: Settings,
@@ -52,7 +55,7 @@ def create_app(
     *,
     send_task: Callable[..., object],
     options: ApiOptions | None = None,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    now: Callable[[], datetime] | None = None,
     clock: Callable[[], float] = time.monotonic,
     ping_redis: Callable[[], None] | None = None,
 ) -> FastAPI:
@@ -64,7 +67,7 @@ def create_app(
         database=database,
         accounts=accounts,
         providers=providers,
-        now=now,
+        now=now or database.now,
         ping_redis=ping_redis or (lambda: _ping(configured.redis_url)),
         bell=Bell(send_task),
         inbox=Inbox(database),
@@ -83,7 +86,7 @@ def create_app(
         separate_input_output_schemas=False,
     )
     app.state.context = context
-    for module in (campaigns, uploads, webhooks, health):
+    for module in _ROUTES:
         app.include_router(module.router)
     app.add_api_route("/", _root, include_in_schema=False)
     install(app)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import structlog
@@ -23,33 +22,47 @@ SPACING = 0.25  # seconds between two rings for one task: one run serves all tha
 
 @dataclass
 class Bell:
-    """`send_task` is Celery's. A ring during the spacing is not lost: it is sent at its end."""
+    """`send_task` is Celery's. A ring while another is being sent is not lost: it is sent next."""
 
     send_task: Callable[..., object]
     spacing: float = SPACING
-    _waiting: set[str] = field(default_factory=set)
-    _last: dict[str, float] = field(default_factory=dict)
+    _wanted: dict[str, bool] = field(default_factory=dict)  # tasks that a thread serves: whether to ring once more
+    _threads: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="bell"))
 
     def ring(self, task: str, queue: str) -> None:
         with self._lock:
-            if task in self._waiting:
+            served, self._wanted[task] = task in self._wanted, True
+            if served:
                 return
-            self._waiting.add(task)
-        self._threads.submit(self._send, task, queue)
+            # A daemon: a Redis that does not answer must not keep the process from ending.
+            thread = threading.Thread(target=self._serve, args=(task, queue), name=f"bell {task}", daemon=True)
+            self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
+            thread.start()
+
+    def _serve(self, task: str, queue: str) -> None:
+        while self._take(task):
+            self._send(task, queue)
+            time.sleep(self.spacing)
+
+    def _take(self, task: str) -> bool:
+        """Whether to ring. Taken before sending: what is committed from now on deserves a ring of its own."""
+        with self._lock:
+            if self._wanted[task]:
+                self._wanted[task] = False
+                return True
+            del self._wanted[task]
+            return False
 
     def _send(self, task: str, queue: str) -> None:
-        time.sleep(max(0.0, self._last.get(task, 0.0) + self.spacing - time.monotonic()))
-        with self._lock:
-            # Before sending: what is committed from now on deserves a ring of its own.
-            self._waiting.discard(task)
-            self._last[task] = time.monotonic()
         try:
             self.send_task(task, queue=queue, expires=5, ignore_result=True, retry=False)
         except (OSError, OperationalError, RedisError) as error:
             log.warning("task_not_sent", task=task, error=type(error).__name__)
 
-    def close(self) -> None:
-        """Wait for the last rings."""
-        self._threads.shutdown(wait=True)
+    def close(self, patience: float = 2.0) -> None:
+        """Wait a moment for the last rings."""
+        with self._lock:
+            threads = self._threads
+        for thread in threads:
+            thread.join(patience)

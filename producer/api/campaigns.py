@@ -61,14 +61,15 @@ def create(body: CampaignIn, caller: Submitter, once: Once) -> Response:
 def _check_body(here: Context, body: CampaignIn) -> None:
     if len(body.recipients) > here.options.max_inline:
         detail = f"{len(body.recipients)} recipients, at most {here.options.max_inline} inline; upload them as a file"
-        raise _wrong("recipients", detail)
+        raise wrong("recipients", detail)
     if body.start and not body.recipients:
-        raise _wrong("start", "a campaign without recipients cannot be started; upload them first")
+        raise wrong("start", "a campaign without recipients cannot be started; upload them first")
     if body.start_at is not None and body.start_at - here.now() > FURTHEST:
-        raise _wrong("start_at", f"more than {FURTHEST.days} days ahead")
+        raise wrong("start_at", f"more than {FURTHEST.days} days ahead")
 
 
-def _wrong(field: str, detail: str) -> Problem:
+def wrong(field: str, detail: str) -> Problem:
+    """A field of the body is wrong."""
     return Problem(422, "invalid-request", f"{field}: {detail}", errors=[Fault(detail=detail, pointer=f"#/{field}")])
 
 

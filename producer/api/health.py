@@ -8,14 +8,15 @@ from typing import Literal
 
 import structlog
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from redis.exceptions import RedisError
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 import models.database
+from models.database import DatabaseError
 from producer.api.context import Context, Here
 
 log = structlog.get_logger("drumline.api")
@@ -46,10 +47,13 @@ def readyz(here: Here, response: Response) -> Health:
 
 def _database(here: Context) -> str:
     try:
-        with here.database.engine.connect().execution_options(drumline_read=True) as connection:
-            revision = MigrationContext.configure(connection).get_current_revision()
-    except SQLAlchemyError:
+        here.database.check()
+        with here.database.read() as session:
+            revision = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    except DatabaseError:
         return "does not answer"
+    except SQLAlchemyError:
+        revision = None  # it answers, and has not even the table of versions
     return "ok" if revision == newest_revision() else "its tables are not of this version; run the migrations"
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from producer.api.request_id import REQUEST_ID, request_id_of
 from producer.campaigns import CampaignError
@@ -108,6 +109,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(CampaignError, _on_campaign)
     app.add_exception_handler(FileError, _on_file)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(OperationalError, _on_database)
     app.add_exception_handler(PoolTimeout, _on_database)
     app.add_exception_handler(DBAPIError, _on_statement)
@@ -138,6 +140,12 @@ def of_file(error: FileError) -> Problem:
 def _on_problem(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)  # noqa: S101 - registered for this class only
     return problem_response(request, error)
+
+
+def _on_gone(request: Request, error: Exception) -> JSONResponse:
+    """Nobody reads this answer."""
+    log.info("client_gone", path=request.url.path)
+    return problem_response(request, Problem(400, "invalid-request", "the body ended early"))
 
 
 def _on_campaign(request: Request, error: Exception) -> JSONResponse:

@@ -17,12 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from config import names
 from producer.api.context import Context, Here
 from producer.api.inbox import NotStored
-from producer.api.problems import Problem
+from producer.api.problems import Problem, responses
 from providers.base import Forged, Genuine, Handshake, Provider, Push, Verdict
 
 log = structlog.get_logger("drumline.webhooks")
 
-router = APIRouter(prefix="/v1/dlr", tags=["webhooks"])
+router = APIRouter(prefix="/v1/dlr", tags=["webhooks"], responses=responses(401, 404, 413, 422, 503))
 
 LONG = 32 * 1024  # bytes: verifying a longer body is left to a thread
 TELL_EVERY = 10.0  # seconds between two log lines about forgeries at one account

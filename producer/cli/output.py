@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-out = Console(soft_wrap=False)
+out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)
 
 
