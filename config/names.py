@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 CONTROL_QUEUE = "control"  # imports, schedules, dispatch
-REPORTS_QUEUE = "reports"  # inbox, sweep, events
+REPORTS_QUEUE = "reports"  # inbox, sweep
+EVENTS_QUEUE = "events"  # outgoing events: a slow receiver holds up nothing else
 
 SUBMIT_BATCH = "submit.batch"
 POLL_REPORTS = "reports.poll"
@@ -12,11 +13,14 @@ APPLY_REPORTS = "reports.apply"
 PLAN_POLLS = "reports.plan_polls"
 SWEEP = "sweep.run"
 SNAPSHOT = "accounts.snapshot"
+DELIVER_EVENTS = "events.deliver"
 DISPATCH = "campaigns.dispatch"
 SCHEDULE = "campaigns.schedule"
 
 
 CONTROL_TASKS = (DISPATCH, SCHEDULE)
+EVENTS_TASKS = (DELIVER_EVENTS,)
+SHARED_QUEUES = (CONTROL_QUEUE, REPORTS_QUEUE, EVENTS_QUEUE)
 REPORTS_TASKS = (APPLY_REPORTS, PLAN_POLLS, SWEEP)
 ACCOUNT_TASKS = (POLL_REPORTS, RESOLVE_UNKNOWN, SNAPSHOT)
 
@@ -36,4 +40,4 @@ def queues_of(account: str) -> tuple[str, str]:
 
 
 def all_queues(accounts: list[str]) -> list[str]:
-    return [CONTROL_QUEUE, REPORTS_QUEUE, *(queue for account in accounts for queue in queues_of(account))]
+    return [*SHARED_QUEUES, *(queue for account in accounts for queue in queues_of(account))]

@@ -18,6 +18,7 @@ from config.celery_app import app
 from config.settings import settings
 from models.database import Database
 from workers import sweep
+from workers.events import deliver_events, forget_old
 from workers.poll import due_polls, poll_reports
 from workers.reconcile import apply_inbox
 from workers.resolve import due_accounts, resolve_unknown
@@ -103,6 +104,13 @@ def apply_reports() -> None:
             return
 
 
+@shared_task(name=names.DELIVER_EVENTS)
+def deliver() -> None:
+    """Endpoints are claimed: two at once serve different ones."""
+    here = runtime()
+    here.run(deliver_events(here))
+
+
 @shared_task(name=names.PLAN_POLLS)
 def plan_polls() -> None:
     """Ask for the polls and look-ups that are due."""
@@ -141,6 +149,7 @@ def sweep_all() -> None:
         completed=_in_own(here, lambda s: sweep.complete_campaigns(s, now)),
     )
     _in_own(here, lambda s: sweep.give_deadlines(s, now))
+    _in_own(here, lambda s: forget_old(s, now))
     _in_own(here, lambda s: sweep.fail_dead_imports(s, now))
     if found:
         log.info("swept", **{name: getattr(found, name) for name in found.__slots__ if getattr(found, name)})

@@ -111,7 +111,7 @@ class Stack:
     async def workers(self) -> None:
         """One for control and reports, one per group of accounts."""
         accounts = load_accounts(self.settings.accounts_file, secrets=False)
-        await self._worker("control", [names.CONTROL_QUEUE, names.REPORTS_QUEUE])
+        await self._worker("control", names.SHARED_QUEUES)
         for group, members in groups(accounts.values()).items():
             await self._worker(group, [queue for account in members for queue in names.queues_of(account)])
 
