@@ -54,6 +54,7 @@ class CampaignSpec:
     on_unknown: str = OnUnknown.GIVE_UP
     start_at: datetime | None = None
     source: str | None = None
+    api_key_id: UUID | None = None  # whose endpoints are told of its events
 
 
 SAMPLE = "+12025550123"  # a number of the fiction range, to ask an adapter about senders and texts
@@ -127,6 +128,7 @@ def create(session: Session, spec: CampaignSpec, template: Template, now: dateti
         on_unknown=spec.on_unknown,
         start_at=spec.start_at,
         source=spec.source,
+        api_key_id=spec.api_key_id,
         created_at=now,
     )
     session.add(campaign)

@@ -45,7 +45,7 @@ def create(body: CampaignIn, caller: Submitter, once: Once) -> Response:
     at once. Bad rows are listed in the reject file and harm no other row; if no row is good, nothing is created."""
     here = once.here
     _check_body(here, body)
-    spec = _spec(body)
+    spec = _spec(body, caller.key_id)
     template = campaigns.check_spec(spec, here.accounts, here.providers)
     with once.once():
         with here.database.write() as session:
@@ -73,9 +73,9 @@ def wrong(field: str, detail: str) -> Problem:
     return Problem(422, "invalid-request", f"{field}: {detail}", errors=[Fault(detail=detail, pointer=f"#/{field}")])
 
 
-def _spec(body: CampaignIn) -> CampaignSpec:
+def _spec(body: CampaignIn, key_id: UUID | None = None) -> CampaignSpec:
     given = body.model_dump(exclude={"recipients", "start"})
-    return CampaignSpec(**given, source="API" if body.recipients else None)
+    return CampaignSpec(**given, source="API" if body.recipients else None, api_key_id=key_id)
 
 
 def ndjson(recipients: list[RecipientIn]) -> bytes:

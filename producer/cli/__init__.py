@@ -12,12 +12,13 @@ from config.logging import configure_logging
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
 from producer.campaigns import CampaignError
-from producer.cli import campaigns, keys, operations, services
+from producer.cli import campaigns, events, keys, operations, reports, services
 from producer.cli.output import complain
 from producer.plan import RouteError
 from producer.readers import FileError
 from producer.services.redis_server import NoRedisError
 from producer.services.stack import StartError
+from producer.webhooks_out import EndpointError
 
 app = typer.Typer(
     name="drumline",
@@ -26,11 +27,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, operations, services):
+for module in (campaigns, operations, reports, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(events.app, name="events")
 
-WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError)
+WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError, EndpointError)
 FAILED = (DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 
