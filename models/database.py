@@ -22,7 +22,7 @@ PASSING_ERRORS = (OperationalError, InterfaceError, InternalError)
 """What may pass by itself: the database is away, full, read-only after a failover, locked, or two transactions crossed.
 Every other error is about the statement and comes again each time."""
 
-LASTING_ERRORS = (SQLAlchemyError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
+LASTING_ERRORS = (SQLAlchemyError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
 """What one bad value leads to, in our reading of it or in the driver. Look for `PASSING_ERRORS` first."""
 
 

@@ -6,16 +6,24 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from models.database import Database
 from tests.support.postgres_server import EmbeddedPostgres
 from tests.support.redis_server import EmbeddedRedis
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet_logs() -> None:
+    """Our own lines are not what tests are read for; those about logging set it up themselves."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def missing(package: str) -> None:
