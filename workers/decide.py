@@ -19,6 +19,8 @@ WAIT_NOT_SENT = 2.0  # seconds: the breaker decides when the account is tried ag
 NOT_THE_ACCOUNT = frozenset({"too_late", "shutdown"})  # reasons of our own: somebody else may send it at once
 WAIT_ACCOUNT = 15.0  # seconds: the account is parked meanwhile
 WAIT_DEFERRED = 3600.0  # seconds, where the provider named no time
+HELD_LONGEST = 7 * 86400.0  # seconds a held message is watched beyond all else, where the provider named no release
+FURTHEST = timedelta(days=400)  # no release is planned further ahead: a date beyond it is a slip
 WAIT_THROTTLED = 1.0  # seconds, where the provider named no time: the limiter knows the rest
 
 
@@ -72,9 +74,10 @@ class Rules:
     look_again: float = 20.0  # seconds after a look that got no answer
 
     def deadline(self, start: datetime, validity: int | None) -> datetime:
-        """When a report that has not come will not come any more. Providers default to 48 h of validity."""
-        wait = (validity or 172_800) + self.report_deadline if self.report_wait is None else self.report_wait
-        return start + timedelta(seconds=wait)
+        """When a report that has not come will not come any more."""
+        if self.report_wait is not None:
+            return start + timedelta(seconds=self.report_wait)
+        return report_deadline(start, validity, self.report_deadline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +114,30 @@ def _accepted(outcome: Accepted, at: Position, now: datetime, rules: Rules) -> D
 
 def accepted_values(outcome: Accepted, validity: int | None, now: datetime, rules: Rules) -> dict[str, Any]:
     """The columns of an accepted message. A held one may be reported that much later."""
+    released = held_until(outcome, now)
     return {
         "provider_id": outcome.provider_id,
         "group_id": outcome.group_id,
         "submitted_at": now,
         "not_before": None,
-        "deadline": rules.deadline(max(now, outcome.held_until or now), validity),
+        "held_until": outcome.held_until,
+        "deadline": rules.deadline(released, validity),
         "code": None,
         "klass": None,
         "reason": None,
         **_known(parts=outcome.parts, price=outcome.price, currency=outcome.currency),
     }
+
+
+def held_until(outcome: Accepted, now: datetime) -> datetime:
+    """When the message leaves the provider at the latest, as far as we know."""
+    longest = now + timedelta(seconds=HELD_LONGEST if outcome.state is MessageState.HELD else 0.0)
+    return max(now, min(outcome.held_until, now + FURTHEST) if outcome.held_until else longest)
+
+
+def report_deadline(start: datetime, validity: int | None, grace: float) -> datetime:
+    """When a report that has not come will not come any more. Providers default to 48 h of validity."""
+    return start + timedelta(seconds=(validity or 172_800) + grace)
 
 
 def _final(outcome: Refused, at: Position, now: datetime, rules: Rules) -> Decision:

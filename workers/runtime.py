@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import wait as wait_threads
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -79,7 +79,6 @@ class AccountRuntime:
     desk: Desk
     pace: IntentPace
     in_flight: int = 0
-    group_due: dict[str, float] = field(default_factory=dict)  # when to poll each provider group again (monotonic)
 
     @property
     def name(self) -> str:
@@ -344,7 +343,7 @@ def look_up_policy(account: Account, provider: Provider) -> LookUpPolicy:
         give_up_after=policy.give_up_after if own.give_up_after is None else own.give_up_after,
         overdue=policy.overdue if own.overdue is None else own.overdue,
     )
-    if changed.proves_absence and changed.after[-1] < account.timeout * 2:
+    if own.after is not None and changed.proves_absence and changed.after[-1] < account.timeout * 2:
         raise AccountsError(
             f"accounts.{account.name}.look_up.after: the last look after {changed.after[-1]:g} s, expected at least "
             f"twice the timeout ({account.timeout * 2:g} s): absence would be taken for proven with a request on its "
