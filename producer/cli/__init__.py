@@ -9,11 +9,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.accounts import AccountsError
 from config.logging import configure_logging
+from config.prices import PricesError
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
 from producer.campaigns import CampaignError
-from producer.cli import campaigns, keys, operations, services
+from producer.cli import campaigns, keys, limits, operations, schedule, services, suppressions, templates
 from producer.cli.output import complain
+from producer.import_feed import ImportDied
 from producer.plan import RouteError
 from producer.readers import FileError
 from producer.rooms import WorkersError
@@ -27,12 +29,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, operations, services):
+for module in (campaigns, schedule, limits, operations, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(templates.app, name="templates")
+app.add_typer(suppressions.app, name="suppressions")
+app.add_typer(schedule.times, name="schedule")
+app.add_typer(schedule.repeats, name="recurring")
+app.add_typer(limits.breaker, name="breaker")
 
-WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError)
-FAILED = (WorkersError, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+WRONG_INPUT = (SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError)
+FAILED = (WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 
 def main() -> None:
