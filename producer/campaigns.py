@@ -72,6 +72,7 @@ class CampaignSpec:
     start_at: datetime | None = None
     source: str | None = None
     steering: Steering = field(default_factory=Steering)
+    api_key_id: UUID | None = None  # whose endpoints are told of its events
 
 
 RESCHEDULABLE = frozenset({CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.PAUSED})
@@ -171,6 +172,7 @@ def create(session: Session, spec: CampaignSpec, template: Template, now: dateti
         start_at=spec.start_at,
         source=spec.source,
         steering=spec.steering.as_json(),
+        api_key_id=spec.api_key_id,
         created_at=now,
     )
     session.add(campaign)

@@ -17,7 +17,7 @@ import uuid_utils
 
 from config.accounts import Account
 from config.pace import batch_size
-from models.bulk import moment
+from models.copying import moment
 from models.moves import trail_line
 from models.msisdn import Msisdn
 from models.segments import Encoding
