@@ -15,7 +15,7 @@ from sqlalchemy import select
 from config.accounts import Account, Limit
 from config.settings import Settings
 from models.database import Database
-from models.queries import counts, recount
+from models.queries import account_status, counts, recount
 from models.states import BatchState, MessageState
 from models.tables import Attempt, Batch, DeliveryReport, InboxPage, Message
 from producer.dispatch import choose
@@ -132,6 +132,12 @@ class World:
         with self.database.read() as session:
             return session.get_one(Batch, batch_id)
 
+    def parked_for(self, account: str) -> float:
+        """Seconds that nothing is dispatched to an account."""
+        with self.database.write() as session:
+            until = account_status(session, account).parked_until
+        return 0.0 if until is None else (until - self.clock()).total_seconds()
+
     def attempts(self) -> list[Attempt]:
         with self.database.read() as session:
             return list(session.execute(select(Attempt).order_by(Attempt.started_at, Attempt.id)).scalars())
@@ -153,10 +159,10 @@ class World:
             for name, value in values.items():
                 setattr(row, name, value)
 
-    def dispatch(self, name: str = "", most: int = 8) -> list[UUID]:
-        account = name or next(iter(self.accounts))
+    def dispatch(self, name: str = "") -> list[UUID]:
+        account = self.accounts[name or next(iter(self.accounts))]
         with self.database.write() as session:
-            return [job.batch_id for job in choose(session, account, most, self.clock())]
+            return [job.batch_id for job in choose(session, account, self.clock())]
 
     def submit(self, batch_id: UUID, runtime: Runtime | None = None) -> Ended:
         chosen = runtime or self.runtime
