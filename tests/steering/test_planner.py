@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from models.states import BatchState
+from models.steering import steering_of
 from models.types import new_id
 from producer import planner
 from producer.control import steer
 from producer.dispatch import choose
 from producer.shaping import UNPLANNED, Batcher, Shape
-from models.steering import steering_of
 from tests.steering.world import START, World, new_york, uk
 
 WINDOW = {"window": {"from": "09:00", "to": "20:00"}}
@@ -61,7 +61,7 @@ def test_nothing_of_a_steered_campaign_leaves_before_it_is_planned(world: World)
 
 
 def test_a_number_whose_zones_are_never_open_at_once_is_refused_with_the_reason(world: World) -> None:
-    campaign = world.campaign(["+61491570156"] + uk(1), {"window": {"from": "09:00", "to": "10:00"}})
+    campaign = world.campaign(["+61491570156", *uk(1)], {"window": {"from": "09:00", "to": "10:00"}})
     steer(world.database, world.now)
     assert world.states(campaign) == {"rejected": 1, "queued": 1}
     refused = world.messages(campaign)[0]
