@@ -47,7 +47,7 @@ def make_app(configured: Settings) -> Celery:
             "socket_timeout": 30,
             "socket_keepalive": True,
             "global_keyprefix": "drumline:",
-            "queue_order_strategy": "priority",
+            "queue_order_strategy": "round_robin",
         },
         beat_schedule=_beat(accounts),
         beat_max_loop_interval=1,

@@ -72,6 +72,8 @@ class Campaign(Base):
     max_rate: Mapped[float | None] = mapped_column(Double)  # messages a second over all accounts
     validity: Mapped[int | None] = mapped_column(Integer)  # seconds
     on_unknown: Mapped[str] = mapped_column(String(10), default="give_up")
+    # Whether messages may move to another account of the route while theirs is out of order.
+    failover: Mapped[bool] = mapped_column(Boolean, default=True, server_default=sql("true"))
     start_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -322,6 +324,10 @@ class AccountStatus(Base):
     snapshot: Mapped[dict[str, Any]] = mapped_column(default=dict)
     updated_at: Mapped[datetime | None]
     parked_until: Mapped[datetime | None]  # breaker open or blocked: nothing is dispatched before
+    # The breaker is not closed: one batch at a time, whose first request is the probe.
+    trial: Mapped[bool] = mapped_column(Boolean, default=False, server_default=sql("false"))
+    order_word: Mapped[str | None] = mapped_column(String(20))  # what an operator wants done, until it is done
+    order_note: Mapped[str | None] = mapped_column(String(300))
     next_poll_at: Mapped[datetime | None]
     virtual_time: Mapped[float] = mapped_column(Double, default=0.0)
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from config.accounts import Account
 from models.msisdn import Msisdn
+from models.priority import PRIORITY
 from models.queries import note_event
 from models.segments import measure
 from models.states import CAMPAIGN_TRANSITIONS, CampaignState
@@ -20,7 +21,6 @@ from models.steering import Steering
 from models.tables import Campaign
 from models.types import new_id
 from producer.dispatch import open_lanes
-from producer.fair import PRIORITY
 from producer.plan import RouteError, check_route
 from producer.planner import begin_plan, resume_plan
 from producer.template import Template, TemplateError
@@ -42,7 +42,8 @@ class OnUnknown(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CampaignSpec:
-    """What a client asks for. `validity` in seconds, `max_rate` in messages a second."""
+    """What a client asks for. `validity` in seconds, `max_rate` in messages a second over all accounts; `failover`:
+    messages may move to another account of the route while theirs is out of order."""
 
     name: str
     sender: str
@@ -52,6 +53,7 @@ class CampaignSpec:
     priority: str = "normal"
     weight: int = 1
     max_rate: float | None = None
+    failover: bool = True
     validity: int | None = None
     on_unknown: str = OnUnknown.GIVE_UP
     start_at: datetime | None = None
@@ -77,6 +79,8 @@ def check_spec(spec: CampaignSpec, accounts: Mapping[str, Account], providers: M
         raise CampaignError("name", "name: found nothing, expected a text")
     if spec.priority not in PRIORITY:
         raise CampaignError("priority", f"priority: found {spec.priority!r}, expected one of {', '.join(PRIORITY)}")
+    if spec.max_rate is not None and not 0 < spec.max_rate < float("inf"):
+        raise CampaignError("max_rate", f"max_rate: found {spec.max_rate!r}, expected messages a second, over 0")
     if spec.on_unknown not in list(OnUnknown):
         raise CampaignError("on_unknown", f"on_unknown: found {spec.on_unknown!r}, expected give_up or resend")
     for name in route:
@@ -86,7 +90,7 @@ def check_spec(spec: CampaignSpec, accounts: Mapping[str, Account], providers: M
 
 def sender_for(account: Account, sender: str) -> str:
     """The sender ID an account uses for a campaign: its own, where it has one."""
-    return account.sender or sender
+    return account.sender_for(sender)
 
 
 def _check_sender(spec: CampaignSpec, account: Account, provider: Provider) -> None:
@@ -127,6 +131,7 @@ def create(session: Session, spec: CampaignSpec, template: Template, now: dateti
         priority=spec.priority,
         weight=spec.weight,
         max_rate=spec.max_rate,
+        failover=spec.failover,
         validity=spec.validity,
         on_unknown=spec.on_unknown,
         start_at=spec.start_at,

@@ -17,6 +17,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from config.accounts import Account
+from config.pace import batch_size
 from models.database import Database
 from models.moves import add_counts, trail_line
 from models.msisdn import Msisdn
@@ -29,7 +30,7 @@ from models.types import new_id
 from producer.audience import Accepted, Audience, Chunk, Rejected
 from producer.audience_types import Refusal, Rules
 from producer.campaigns import CampaignError, sender_for
-from producer.plan import Rota, batch_size
+from producer.plan import Rota
 from producer.readers import Hint, open_table
 from producer.shaping import Batcher, Shape
 from producer.template import Template

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from config.accounts import Account, Counts
-
-MOST_IN_BATCH = 1000  # messages: bounds the memory of a worker and the damage of a crash
-
 
 class RouteError(ValueError):
     """A route that cannot be. The text names the part and what is possible."""
@@ -61,13 +57,3 @@ class Rota:
         chosen = max(names, key=lambda name: self._credit[name])
         self._credit[chosen] -= sum(self.weights[name] for name in names)
         return chosen
-
-
-def batch_size(account: Account, recipients: int, seconds: float) -> int:
-    """Messages that the account may send in `seconds`, within 1 and `MOST_IN_BATCH`. Segments count as one each:
-    an estimate is enough, the limiter is exact."""
-    most = float(MOST_IN_BATCH)
-    for limit in account.limits:
-        per_unit = recipients if limit.counts is Counts.REQUESTS else 1
-        most = min(most, limit.limit * per_unit / limit.per * seconds)
-    return max(1, int(most))

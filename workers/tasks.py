@@ -18,6 +18,7 @@ from config.celery_app import app
 from config.settings import settings
 from models.database import Database
 from workers import closing, sweep
+from workers.failover import Failover
 from workers.poll import due_polls, poll_reports
 from workers.reconcile import apply_inbox
 from workers.resolve import due_accounts, resolve_unknown
@@ -140,8 +141,10 @@ def sweep_all() -> None:
     )
     _in_own(here, lambda s: sweep.give_deadlines(s, now))
     _in_own(here, lambda s: sweep.fail_dead_imports(s, now))
-    if found:
-        log.info("swept", **{name: getattr(found, name) for name in found.__slots__ if getattr(found, name)})
+    moved = _in_own(here, lambda s: Failover(s, here.accounts, provider_of, here.settings.batch_seconds, now).run())
+    if found or moved:
+        steps = {name: getattr(found, name) for name in found.__slots__ if getattr(found, name)}
+        log.info("swept", moved=moved, **steps)
         here.wake_dispatcher()
 
 

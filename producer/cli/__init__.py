@@ -12,7 +12,7 @@ from config.logging import configure_logging
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
 from producer.campaigns import CampaignError
-from producer.cli import campaigns, keys, operations, schedule, services
+from producer.cli import campaigns, keys, limits, operations, schedule, services
 from producer.cli.output import complain
 from producer.plan import RouteError
 from producer.readers import FileError
@@ -27,11 +27,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, schedule, operations, services):
+for module in (campaigns, schedule, limits, operations, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(schedule.times, name="schedule")
 app.add_typer(schedule.repeats, name="recurring")
+app.add_typer(limits.breaker, name="breaker")
 
 WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError)
 FAILED = (WorkersError, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
