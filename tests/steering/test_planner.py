@@ -18,10 +18,10 @@ from tests.steering.world import START, World, new_york, uk
 WINDOW = {"window": {"from": "09:00", "to": "20:00"}}
 
 
-def due(world: World, account: str = "qikli", most: int = 100) -> int:
+def due(world: World, account: str = "qikli") -> int:
     """How many batches the dispatcher would take now."""
     with world.database.write() as session:
-        return len(choose(session, account, most, world.now))
+        return len(choose(session, world.accounts[account], world.now))
 
 
 def test_recipients_of_different_zones_are_in_different_batches(world: World) -> None:
