@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///var/drumline.db"
     redis_url: str = ""  # empty: the embedded server that `drumline up` and `make demo` start
     accounts_file: Path = Path("config/accounts.toml")
+    prices_file: Path = Path("config/prices.toml")  # for previews; absent: nothing is priced
     state_dir: Path = Path("var")  # beat's and Flower's state, uploads, the embedded Redis
     environment: str = "prod"  # part of nothing on the wire; shown in logs and metrics
     public_url: str = ""  # how providers reach our webhooks, e.g. https://sms.example.com
@@ -53,6 +54,15 @@ class Settings(BaseSettings):
     missed_grace: float = Field(900.0, gt=0)  # seconds: a start or run missed by more is not fired blindly
     default_zone: str = "UTC"  # of times and cron expressions that name none
     secrets_dir: Path | None = None
+
+    suppress_on: Literal["nothing", "opt_out", "recipient"] = "opt_out"  # which failures suppress the number for good
+    stop_languages: str = "en"  # whose stop words count, comma-separated, or `all`
+    stop_words: str = ""  # further ones, comma-separated
+    stop_per_sender: bool = False  # a stop counts for the number it was sent to, not for every sender
+    start_words: bool = True  # START or UNSTOP takes a stop back
+
+    events_secret: SecretStr | None = None  # signs outgoing events; unset: made once, kept in state_dir
+    events_allowed_networks: str = ""  # private networks events may go to, comma-separated, e.g. 10.1.0.0/16
 
     def broker_url(self) -> str:
         """The Redis URL in Celery's spelling. Raises SettingsError where there is none."""

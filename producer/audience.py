@@ -30,6 +30,7 @@ from producer.audience_types import (
     Rejected,
     Rules,
 )
+from producer.numberset import Numbers, NumberSet
 from producer.readers.table import Row, Table
 from producer.template import MissingVariable, RenderError, Template
 
@@ -53,36 +54,39 @@ class Chunk:
 
 
 class Audience:
-    """Decides over the rows of one or more tables of one campaign; remembers the numbers it has seen (40 to 100 bytes
-    each).
+    """Decides over the rows of one or more tables of one campaign; remembers the numbers it has seen.
 
     `seen` may be handed on to the next file of the same campaign.
     """
 
-    def __init__(self, template: Template, rules: Rules, seen: set[int] | None = None) -> None:
+    def __init__(self, template: Template, rules: Rules, seen: Numbers | None = None) -> None:
         self.counts: Counter[RejectCode] = Counter()
         self.accepted = 0
-        self.seen: set[int] = set() if seen is None else seen
+        self.seen: Numbers = NumberSet() if seen is None else seen
         self._template = template
         self._rules = rules
         self._is_suppressed = _predicate(rules)
         self._constant = template.render({}) if template.is_constant else None
 
-    def chunks(self, table: Table, size: int = CHUNK) -> Iterator[Chunk]:
-        """Decide row by row. `FileError` at once if the template needs a column that the table has not, and whenever
+    def chunks(self, table: Table, size: int = CHUNK, first: int | None = None) -> Iterator[Chunk]:
+        """Decide row by row; `first`: the size of the first chunk, from which the others grow tenfold to `size`.
+
+        `FileError` at once if the template needs a column that the table has not, and whenever
         the reader finds the file broken: then nothing of it may be kept.
         """
         binding = bind(table, self._template)
         chunk = Chunk()
+        most = min(first or size, size)
         for row in table.rows:
             result = self.decide(row, binding)
             if isinstance(result, Accepted):
                 chunk.accepted.append(result)
             else:
                 chunk.rejected.append(result)
-            if len(chunk.accepted) + len(chunk.rejected) >= size:
+            if len(chunk.accepted) + len(chunk.rejected) >= most:
                 yield self._counted(chunk)
                 chunk = Chunk()
+                most = min(size, most * 10)
         if len(chunk):
             yield self._counted(chunk)
 
@@ -131,7 +135,10 @@ class Audience:
         zone = binding.zone(row.cells) if rules.zones else None
         if zone is not None and not _is_zone(zone):
             return _rejected(row, "zone", zone, RejectCode.ZONE_UNKNOWN)
-        if rules.check is not None and (refusal := rules.check(number, number.country, text, segments)) is not None:
+        if (
+            rules.check is not None
+            and (refusal := rules.check(number, number.country, text, encoding, segments)) is not None
+        ):
             reason = f"{refusal.reason} ({refusal.code})"
             return Rejected(row.row_no, binding.number_name, number.masked(), RejectCode.PROVIDER_RULE, reason)
         self.seen.add(key)

@@ -108,8 +108,8 @@ class Refusal(NamedTuple):
     reason: str
 
 
-Check = Callable[[Msisdn, str, str, int], Refusal | None]
-"""`check(msisdn, country, text, segments)`: what the provider of this message would refuse."""
+Check = Callable[[Msisdn, str, str, Encoding, int], Refusal | None]
+"""`check(msisdn, country, text, encoding, segments)`: what the provider of this message would refuse."""
 Suppressed = Container[str] | Callable[[Msisdn], bool]
 """A set of numbers in E.164 with `+`, or a function that knows."""
 

@@ -102,6 +102,7 @@ _FRESH: Mapping[str, Any] = {
     "state": CampaignState.DRAFT, "state_reason": None, "start_at": None, "started_at": None, "finished_at": None,
     "import_until": None, "rows_total": 0, "rows_accepted": 0, "rows_rejected": 0, "segments_total": 0,
     "anchor_at": None, "paused_at": None, "canary": None, "canary_at": None, "guard_marks": None, "copy_due": True,
+    "stream": False,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -67,7 +67,6 @@ class AccountRuntime:
     desk: Desk
     pace: IntentPace
     in_flight: int = 0
-    group_due: dict[str, float] = field(default_factory=dict)  # when to poll each provider group again (monotonic)
 
     @property
     def name(self) -> str:

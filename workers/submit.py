@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -37,6 +37,7 @@ from workers.gate import Cost, Door, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
+from workers.suppress import SuppressOn, suppression_of
 from workers.way import Way, find_way
 
 log = structlog.get_logger("drumline.submit")
@@ -327,8 +328,20 @@ class BatchWork:
                 submission.request_id,
                 any(isinstance(outcome, Unclear) for outcome in outcomes.values()),
                 moves,
+                self._opted_out(chunk, outcomes, now),
             )
         )
+
+    def _opted_out(
+        self, chunk: Chunk, outcomes: Mapping[str, Outcome | NotSent], now: datetime
+    ) -> list[dict[str, object]]:
+        """Numbers whose refusal says that they want no messages."""
+        policy = SuppressOn(self.runtime.settings.suppress_on)
+        return [
+            suppression_of(message.msisdn, self.account.name, outcome.failure, now)
+            for message in chunk.messages
+            if isinstance(outcome := outcomes[message.id], Refused) and policy.covers(outcome.failure)
+        ]
 
     def _move(self, chunk: Chunk, message_id: str, outcome: Outcome | NotSent, now: datetime) -> Move:
         decision = decide(outcome, chunk.positions[message_id], now, self.account.rules)

@@ -15,6 +15,7 @@ from redis import Redis
 
 from config.accounts import Account, load_accounts
 from config.logging import configure_logging
+from config.prices import load_prices
 from config.settings import Settings, settings
 from models.database import Database
 from producer.api import accounts as account_routes
@@ -27,6 +28,7 @@ from producer.api import (
     preview,
     steering,
     suppressions,
+    templates,
     uploads,
     webhooks,
 )
@@ -50,6 +52,7 @@ TAGS = [
     {"name": "campaigns", "description": "Make, fill, steer and watch campaigns."},
     {"name": "schedule", "description": "What is to come: times, retries, recurring campaigns."},
     {"name": "messages", "description": "What became of each message."},
+    {"name": "templates", "description": "Named texts with versions; a campaign pins one."},
     {"name": "suppressions", "description": "Numbers that must not be written to."},
     {"name": "accounts", "description": "The providers' accounts, their limits and their health."},
     {"name": "webhooks", "description": "Where providers push delivery reports; they prove themselves their own way."},
@@ -64,6 +67,7 @@ _ROUTES = (
     messages,
     exports,
     suppressions,
+    templates,
     account_routes,
     webhooks,
     health,
@@ -97,6 +101,7 @@ def create_app(
         inbox=Inbox(database),
         throttle=LoginThrottle(chosen.failed_logins, clock),
         uploads=asyncio.Semaphore(chosen.uploads_at_once),
+        prices=load_prices(configured.prices_file),
     )
     app = FastAPI(
         title="Drumline",

@@ -40,6 +40,9 @@ def details(session: Session, campaign: Campaign, now: datetime) -> CampaignOut:
     return CampaignOut(
         **summary(campaign).model_dump(),
         template=campaign.template,
+        template_name=campaign.template_name,
+        template_version=campaign.template_version,
+        routing=campaign.routing,
         route=campaign.route,
         options=campaign.options,
         weight=campaign.weight,

@@ -147,10 +147,10 @@ class World:
             for name, value in values.items():
                 setattr(row, name, value)
 
-    def dispatch(self, name: str = "", most: int = 8) -> list[UUID]:
+    def dispatch(self, name: str = "") -> list[UUID]:
         account = name or next(iter(self.accounts))
         with self.database.write() as session:
-            return [job.batch_id for job in choose(session, account, most, self.clock())]
+            return [job.batch_id for job in choose(session, self.accounts[account], self.clock())]
 
     def submit(self, batch_id: UUID, runtime: Runtime | None = None) -> Ended:
         chosen = runtime or self.runtime

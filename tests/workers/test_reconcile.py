@@ -20,7 +20,7 @@ from providers.wire import BadBody, Reply, Request
 from tests.support.rows import number
 from tests.support.scripted import OK
 from tests.support.world import Sent, World
-from workers.reconcile import GIVE_UP_TRIES, apply_inbox, parse_pages
+from workers.reconcile import GIVE_UP_TRIES, apply_inbox
 
 GONE = Failure("27", FailureClass.RECIPIENT, "absent subscriber")
 
@@ -45,13 +45,7 @@ def effects(world: World) -> list[str | None]:
 def test_a_report_moves_its_message_and_brings_all_its_facts(world: World) -> None:
     sent = submitted(world)
     at = world.clock() - timedelta(seconds=3)
-    facts: dict[str, Any] = {
-        "parts": 2,
-        "price": Decimal("0.0405"),
-        "currency": "EUR",
-        "network": "26201",
-        "channel": "SMS",
-    }
+    facts = {"parts": 2, "price": Decimal("0.0405"), "currency": "EUR", "network": "26201", "channel": "SMS"}
     world.report(told(S.UNDELIVERED, sent.message, failure=GONE, at=at, **facts))
     row = world.message(sent.message)
     assert (row.state, row.code, row.klass, row.reason) == (S.UNDELIVERED, "27", "recipient", "absent subscriber")
@@ -141,12 +135,7 @@ def test_a_report_that_beats_our_own_commit_is_applied_and_the_answer_changes_no
 def test_an_early_report_known_by_the_providers_id_alone_waits_and_is_applied(world: World) -> None:
     sent = world.campaign(1)
     report = Report("d", S.DELIVERED, provider_id=f"p-{sent.message}")
-
-    def early(request: Request) -> Reply:
-        world.report(report)
-        return OK
-
-    world.line.answer = early
+    world.line.answer = lambda request: (world.report(report), OK)[1]
     world.submit(sent.batch)
     assert (world.message(sent.message).state, effects(world)) == (S.SUBMITTED, ["unmatched"])
     world.clock.advance(3)
@@ -259,12 +248,13 @@ def test_a_page_the_database_will_not_take_blocks_no_other(world: World) -> None
 def test_a_report_that_cannot_be_applied_is_set_aside_and_blocks_no_other(world: World) -> None:
     sent = submitted(world, 2)
     bad, good = sent.messages
-    world.page(Parsed([told(S.UNDELIVERED, bad, failure=GONE), told(S.DELIVERED, good)]))
-    with world.database.write() as session:
-        parse_pages(session, world.runtime.adapter, world.clock())
+    world.report(Report("b", S.UNDELIVERED, provider_id="early-b"), Report("g", S.DELIVERED, provider_id="early-g"))
     poisoned = world.reports()[0]
     with world.database.write() as session:
         session.merge(poisoned).details = {"code": "27", "klass": "no such class", "reason": "x"}
+    world.change(bad, provider_id="early-b")
+    world.change(good, provider_id="early-g")
+    world.clock.advance(5)
     world.apply()
     assert [row.state for row in world.messages()] == [S.SUBMITTED, S.DELIVERED]
     assert effects(world)[0] == "cannot be applied"
