@@ -24,7 +24,7 @@ from providers.http import HttpClient
 from tests.support.clock import Clock
 from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
 from tests.support.scripted import Line, Scripted
-from workers import sweep
+from workers import closing, sweep
 from workers.breaker import BreakerUnavailable, Probe
 from workers.reconcile import apply_inbox
 from workers.runtime import AccountRuntime, Runtime
@@ -174,15 +174,17 @@ class World:
 
     def sweep(self) -> sweep.Swept:
         now = self.clock()
-        with self.database.write() as session:
+        write = self.database.write
+        expired, cancelled = closing.expire_all(write, now), closing.cancel_all(write, now)
+        with write() as session:
             return sweep.Swept(
                 *sweep.end_leases(session, now, FIRST_LOOK),
                 jobs_lost=sweep.requeue_lost_jobs(session, now),
                 orphans=sweep.free_orphans(session, now, self.settings.lease_seconds, FIRST_LOOK),
                 stranded=sweep.reopen_stranded(session, now),
-                expired=sweep.expire_queued(session, now),
+                expired=expired + sweep.expire_queued(session, now),
                 no_report=sweep.close_unreported(session, now, {}),
-                cancelled=sweep.cancel_queued(session, now),
+                cancelled=cancelled + sweep.cancel_queued(session, now),
                 completed=sweep.complete_campaigns(session, now),
             )
 
