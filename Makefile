@@ -36,3 +36,8 @@ demo: env  ## send the example campaign through four simulated providers and che
 
 up: env  ## the same, staying up
 	@$(PY) -m producer up --sandbox
+
+.PHONY: bench-limits
+
+bench-limits: env  ## are the limits kept and used? (about 15 minutes; ARGS="--seconds 30" for less)
+	@$(PY) -m bench.limits $(ARGS)

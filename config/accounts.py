@@ -60,6 +60,7 @@ class Account:
     credentials: Mapping[str, str] = field(repr=False, default_factory=dict)
     limits: tuple[Limit, ...] = ()
     poll_limits: tuple[Limit, ...] | None = None  # None: polls share `limits` where the provider shares them
+    sender_limits: tuple[Limit, ...] = ()  # for each sender ID apart, on top of `limits`
     max_connections: int = 50
     request_cap: int | None = None
     timeout: float = 30.0
@@ -75,13 +76,17 @@ class Account:
     def worker_group(self) -> str:
         return self.group or self.name
 
+    def sender_for(self, wanted: str) -> str:
+        """The sender ID used for a campaign that wants this one: the account's own, where it has one."""
+        return self.sender or wanted
+
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _ACCOUNT_KEYS = {
-    "provider", "base_url", "credentials", "limits", "poll_limits", "max_connections", "request_cap", "timeout",
-    "group", "senders", "sender", "poll", "webhook", "options", "ca_file",
+    "provider", "base_url", "credentials", "limits", "poll_limits", "sender_limits", "max_connections",
+    "request_cap", "timeout", "group", "senders", "sender", "poll", "webhook", "options", "ca_file",
 }  # fmt: skip
 
 
@@ -174,6 +179,7 @@ class _Reader:
             credentials=self._credentials(f"{at}.credentials", table.get("credentials", {})),
             limits=self._limits(f"{at}.limits", table.get("limits", [])),
             poll_limits=self._limits(f"{at}.poll_limits", table["poll_limits"]) if "poll_limits" in table else None,
+            sender_limits=self._limits(f"{at}.sender_limits", table.get("sender_limits", [])),
             max_connections=self._count(f"{at}.max_connections", table.get("max_connections", 50)),
             request_cap=self._optional_count(f"{at}.request_cap", table.get("request_cap")),
             timeout=self._duration(f"{at}.timeout", table.get("timeout", "30s")),
@@ -287,6 +293,6 @@ class _Reader:
 
     def _duration(self, at: str, value: object) -> float:
         try:
-            return parse_duration(self._text(at, value))
+            return parse_duration(value if isinstance(value, str) else "")
         except ValueError:
             raise self._wrong(at, value, "a duration like '1s', '1m' or '250ms'") from None

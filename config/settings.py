@@ -55,6 +55,15 @@ class Settings(BaseSettings):
     default_zone: str = "UTC"  # of times and cron expressions that name none
     secrets_dir: Path | None = None
 
+    suppress_on: Literal["nothing", "opt_out", "recipient"] = "opt_out"  # which failures suppress the number for good
+    stop_languages: str = "en"  # whose stop words count, comma-separated, or `all`
+    stop_words: str = ""  # further ones, comma-separated
+    stop_per_sender: bool = False  # a stop counts for the number it was sent to, not for every sender
+    start_words: bool = True  # START or UNSTOP takes a stop back
+
+    events_secret: SecretStr | None = None  # signs outgoing events; unset: made once, kept in state_dir
+    events_allowed_networks: str = ""  # private networks events may go to, comma-separated, e.g. 10.1.0.0/16
+
     def broker_url(self) -> str:
         """The Redis URL in Celery's spelling. Raises SettingsError where there is none."""
         if not self.redis_url:

@@ -66,6 +66,7 @@ TRANSITIONS: dict[tuple[MessageState, MessageState], str] = {
     (_M.QUEUED, _M.REJECTED): "refused by our own check before the wire",
     (_M.QUEUED, _M.FAILED): "no account can carry it any more",
     (_M.QUEUED, _M.SUBMITTED): "a report proves that an earlier attempt was accepted after all",
+    (_M.QUEUED, _M.HELD): "a report proves that an earlier attempt was accepted after all",
     (_M.QUEUED, _M.SENT): "a report proves that an earlier attempt was accepted after all",
     (_M.QUEUED, _M.DELIVERED): "a report proves that an earlier attempt was accepted after all",
     (_M.QUEUED, _M.UNDELIVERED): "a report proves that an earlier attempt was accepted after all",
@@ -114,8 +115,17 @@ TRANSITIONS: dict[tuple[MessageState, MessageState], str] = {
     (_M.FAILED, _M.DELIVERED): "a late report proves we gave up too early",
     (_M.FAILED, _M.UNDELIVERED): "a late report names the real end",
     (_M.FAILED, _M.SUBMITTED): "found at the provider after we gave up",
+    (_M.FAILED, _M.HELD): "found at the provider after we gave up",
     (_M.FAILED, _M.SENT): "found at the provider after we gave up",
+    (_M.FAILED, _M.EXPIRED): "a late report names the real end",
+    (_M.FAILED, _M.REJECTED): "a late report names the real end",
+    (_M.EXPIRED, _M.REJECTED): "a late report names the real end",
+    (_M.EXPIRED, _M.UNDELIVERED): "a late report names the real end",
     (_M.EXPIRED, _M.DELIVERED): "a late report: it arrived after all",
+    # two reports that contradict each other: the stronger evidence wins, whichever came first
+    (_M.REJECTED, _M.UNDELIVERED): "who tells of a failed delivery had it",
+    (_M.REJECTED, _M.DELIVERED): "it arrived after all",
+    (_M.UNDELIVERED, _M.DELIVERED): "it arrived after all",
 }
 
 

@@ -79,12 +79,15 @@ class Campaign(Base):
     max_rate: Mapped[float | None] = mapped_column(Double)  # messages a second over all accounts
     validity: Mapped[int | None] = mapped_column(Integer)  # seconds
     on_unknown: Mapped[str] = mapped_column(String(10), default="give_up")
+    # Whether messages may move to another account of the route while theirs is out of order.
+    failover: Mapped[bool] = mapped_column(Boolean, default=True, server_default=sql("true"))
     start_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     import_until: Mapped[datetime | None]  # lease of whoever imports; ended means the importer died
     source: Mapped[str | None] = mapped_column(Told(255))
+    api_key_id: Mapped[UUID | None] = mapped_column()  # who made it through the API: its endpoints are told
     rows_total: Mapped[int] = mapped_column(Integer, default=0)
     rows_accepted: Mapped[int] = mapped_column(Integer, default=0)
     rows_rejected: Mapped[int] = mapped_column(Integer, default=0)
@@ -190,6 +193,7 @@ class Message(Base):
     submitted_at: Mapped[datetime | None]
     final_at: Mapped[datetime | None]
     provider_at: Mapped[datetime | None]  # delivered (or failed) when, by the provider's clock
+    held_until: Mapped[datetime | None]  # when the provider lets it go, where it said so
     deadline: Mapped[datetime | None]  # no report by then: expired (no_dlr)
     code: Mapped[str | None] = mapped_column(Told(64))
     klass: Mapped[str | None] = mapped_column(Told(20))
@@ -215,6 +219,8 @@ class Message(Base):
         Index("ix_messages_open", "account", "submitted_at",
               postgresql_where=sql("state IN ('submitted', 'held', 'sent')"),
               sqlite_where=sql("state IN ('submitted', 'held', 'sent')")),
+        Index("ix_messages_held", "account", "held_until",
+              postgresql_where=sql("state = 'held'"), sqlite_where=sql("state = 'held'")),
         Index("ix_messages_deadline", "deadline",
               postgresql_where=sql("state IN ('submitted', 'held', 'sent')"),
               sqlite_where=sql("state IN ('submitted', 'held', 'sent')")),
@@ -363,7 +369,12 @@ class AccountStatus(Base):
     snapshot: Mapped[dict[str, Any]] = mapped_column(default=dict)
     updated_at: Mapped[datetime | None]
     parked_until: Mapped[datetime | None]  # breaker open or blocked: nothing is dispatched before
+    # The breaker is not closed: one batch at a time, whose first request is the probe.
+    trial: Mapped[bool] = mapped_column(Boolean, default=False, server_default=sql("false"))
+    order_word: Mapped[str | None] = mapped_column(String(20))  # what an operator wants done, until it is done
+    order_note: Mapped[str | None] = mapped_column(String(300))
     next_poll_at: Mapped[datetime | None]
+    polled_at: Mapped[datetime | None]  # when the last poll that read everything it wanted began
     virtual_time: Mapped[float] = mapped_column(Double, default=0.0)
 
 
@@ -464,3 +475,49 @@ class IdempotentAnswer(Base):
     status: Mapped[int | None] = mapped_column(SmallInteger)  # None: the first request is still at work
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
+
+
+class EventEndpoint(Base):
+    """A URL that is told of events: of one campaign, or of every campaign an API key made.
+
+    Its secret is kept nowhere: it is derived from the installation's key and the endpoint's id.
+    """
+
+    __tablename__ = "event_endpoints"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    campaign_id: Mapped[UUID | None] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    api_key_id: Mapped[UUID | None] = mapped_column(index=True)
+    url: Mapped[str] = mapped_column(String(2000))
+    created_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(Integer, default=0)  # in a row
+    not_before: Mapped[datetime | None]  # after a failure: when to try again
+    claimed_until: Mapped[datetime | None]  # somebody delivers to it now
+    last_error: Mapped[str | None] = mapped_column(Told(300))
+
+
+class OutboxEvent(Base):
+    """One event for one endpoint, written in the transaction that made it true."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    endpoint_id: Mapped[UUID] = mapped_column(ForeignKey("event_endpoints.id", ondelete="CASCADE"))
+    event_id: Mapped[UUID] = mapped_column()  # the same in every repeat
+    kind: Mapped[str] = mapped_column(Told(40))
+    campaign_id: Mapped[UUID] = mapped_column()
+    message_id: Mapped[UUID | None] = mapped_column()
+    detail: Mapped[str] = mapped_column(Told(), default="")
+    at: Mapped[datetime]
+    tries: Mapped[int] = mapped_column(SmallInteger, default=0)
+    delivered_at: Mapped[datetime | None]
+    dead_at: Mapped[datetime | None]  # given up; `drumline events replay` brings it back
+
+    __table_args__ = (
+        Index("ix_outbox_waiting", "endpoint_id", "id",
+              postgresql_where=sql("delivered_at IS NULL AND dead_at IS NULL"),
+              sqlite_where=sql("delivered_at IS NULL AND dead_at IS NULL")),
+        Index("ix_outbox_delivered", "delivered_at", postgresql_where=sql("delivered_at IS NOT NULL"),
+              sqlite_where=sql("delivered_at IS NOT NULL")),
+    )  # fmt: skip

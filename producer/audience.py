@@ -18,6 +18,7 @@ from functools import lru_cache
 
 from models.msisdn import Msisdn, parse_msisdn
 from models.segments import downgrade, measure
+from models.types import is_storable
 from models.windows import WindowError, check_zone
 from producer.audience_columns import Binding, bind
 from producer.audience_types import (
@@ -126,6 +127,9 @@ class Audience:
         reference = binding.reference(row.cells)
         if not 0 < segments <= rules.max_segments or text.isspace():
             return _unfit(row, segments, rules.max_segments)
+        if not is_storable(text):
+            reason = "the text holds a character that no message can carry: NUL, or half of a surrogate pair"
+            return Rejected(row.row_no, None, "", RejectCode.TEXT_FAILED, reason)
         if reference is not None and len(reference) > rules.max_reference:
             return _rejected(row, binding.reference_name, reference, RejectCode.REFERENCE_TOO_LONG)
         zone = binding.zone(row.cells) if rules.zones else None

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from config.accounts import Account
 from models.msisdn import Msisdn, parse_msisdn
+from models.priority import PRIORITY
 from models.queries import note_event
 from models.segments import downgrade, measure
 from models.states import CAMPAIGN_TRANSITIONS, CampaignState
@@ -21,7 +22,6 @@ from models.steering import Spread, Steering
 from models.tables import Campaign
 from models.types import new_id
 from producer.dispatch import open_lanes
-from producer.fair import PRIORITY
 from producer.plan import RouteError
 from producer.planner import begin_plan, resume_plan
 from producer.route import Route
@@ -44,7 +44,8 @@ class OnUnknown(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CampaignSpec:
-    """What a client asks for. `validity` in seconds, `max_rate` in messages a second.
+    """What a client asks for. `validity` in seconds, `max_rate` in messages a second over all accounts; `failover`:
+    messages may move to another account of the route while theirs is out of order.
 
     `routing`: rules, failover, senders, allow, deny as in `producer.route`. `missing` stands for a value that a row has
     not (None: the row is refused). `template_name` and `template_version` say where the text was taken from.
@@ -65,11 +66,13 @@ class CampaignSpec:
     priority: str = "normal"
     weight: int = 1
     max_rate: float | None = None
+    failover: bool = True
     validity: int | None = None
     on_unknown: str = OnUnknown.GIVE_UP
     start_at: datetime | None = None
     source: str | None = None
     steering: Steering = field(default_factory=Steering)
+    api_key_id: UUID | None = None  # whose endpoints are told of its events
 
 
 RESCHEDULABLE = frozenset({CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.PAUSED})
@@ -95,6 +98,8 @@ def check_spec(spec: CampaignSpec, accounts: Mapping[str, Account], providers: M
         raise CampaignError("name", "name: found nothing, expected a text")
     if spec.priority not in PRIORITY:
         raise CampaignError("priority", f"priority: found {spec.priority!r}, expected one of {', '.join(PRIORITY)}")
+    if spec.max_rate is not None and not 0 < spec.max_rate < float("inf"):
+        raise CampaignError("max_rate", f"max_rate: found {spec.max_rate!r}, expected messages a second, over 0")
     if spec.on_unknown not in list(OnUnknown):
         raise CampaignError("on_unknown", f"on_unknown: found {spec.on_unknown!r}, expected give_up or resend")
     for name in route.weights:
@@ -112,7 +117,7 @@ def _check_region(region: str | None) -> None:
 def sender_for(account: Account, sender: str, senders: Mapping[str, str] | None = None) -> str:
     """The sender ID an account uses for a campaign: the one the campaign names for it, else its own, else the
     campaign's."""
-    return (senders or {}).get(account.name) or account.sender or sender
+    return (senders or {}).get(account.name) or account.sender_for(sender)
 
 
 def _check_sender(spec: CampaignSpec, account: Account, provider: Provider, route: Route) -> None:
@@ -161,11 +166,13 @@ def create(session: Session, spec: CampaignSpec, template: Template, now: dateti
         priority=spec.priority,
         weight=spec.weight,
         max_rate=spec.max_rate,
+        failover=spec.failover,
         validity=spec.validity,
         on_unknown=spec.on_unknown,
         start_at=spec.start_at,
         source=spec.source,
         steering=spec.steering.as_json(),
+        api_key_id=spec.api_key_id,
         created_at=now,
     )
     session.add(campaign)

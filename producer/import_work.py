@@ -16,7 +16,8 @@ from uuid import UUID
 import uuid_utils
 
 from config.accounts import Account
-from models.bulk import moment
+from config.pace import batch_size
+from models.copying import moment
 from models.moves import trail_line
 from models.msisdn import Msisdn
 from models.segments import Encoding
@@ -26,7 +27,6 @@ from models.types import storable
 from producer.audience import Accepted, Audience, Chunk, Rejected
 from producer.audience_types import Refusal, Rules
 from producer.numberset import NumberSet
-from producer.plan import batch_size
 from producer.readers import Table
 from producer.route import Chooser, Route
 from producer.shaping import Shape

@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from config.accounts import Account
-from models.bulk import insert_rows
+from models.copying import insert_rows
 from models.database import Database
 from models.imports import close_failed, close_stopped, take_back
 from models.moves import add_counts

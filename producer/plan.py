@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from config.accounts import Account, Counts
-
-MOST_IN_BATCH = 1000  # messages: bounds the memory of a worker and the damage of a crash
-
 
 class RouteError(ValueError):
     """A route that cannot be. The text names the part and what is possible."""
@@ -74,13 +70,3 @@ class Rota:
         for name in names:
             self._credit[name] -= self.weights[name]
         self._credit[chosen] += sum(self.weights[name] for name in names)
-
-
-def batch_size(account: Account, recipients: int, seconds: float) -> int:
-    """Messages that the account may send in `seconds`, within 1 and `MOST_IN_BATCH`. Segments count as one each:
-    an estimate is enough, the limiter is exact."""
-    most = float(MOST_IN_BATCH)
-    for limit in account.limits:
-        per_unit = recipients if limit.counts is Counts.REQUESTS else 1
-        most = min(most, limit.limit * per_unit / limit.per * seconds)
-    return max(1, int(most))

@@ -30,6 +30,7 @@ from providers.base import (
 )
 from providers.quicksms_codes import CODES, PARAM_CLASSES, SEND_STATES, UNCLEAR_CODES, Rule, refused
 from providers.quicksms_scan import original_id, resume_at
+from providers.retry_after import parse_http_date
 from providers.shared import (
     Options,
     Remembered,
@@ -250,11 +251,14 @@ class V2Send:
         remaining = whole(reply.header("x-ratelimit-remaining"))
         if limit is None or remaining is None or limit <= 0 or remaining < 0:
             return None
-        return Allowance(limit, remaining, self._reset_in(reply.header("x-ratelimit-reset")))
+        return Allowance(limit, remaining, self._reset_in(reply))
 
-    def _reset_in(self, given: str | None) -> float | None:
-        at = timestamp(given)
-        wait = (at - self._clock()).total_seconds() if at else None
+    def _reset_in(self, reply: Reply) -> float | None:
+        """Measured against the answer's own `Date`: the clock of this machine may be wrong."""
+        at = timestamp(reply.header("x-ratelimit-reset"))
+        clock = self._clock()
+        now = parse_http_date(reply.header("date"), clock) or clock
+        wait = (at - now).total_seconds() if at else None
         return max(0.0, wait) if wait is not None and abs(wait) <= 3600 else None
 
     def _judge(self, message: Outgoing, reply: Reply, body: object) -> tuple[Outcome, Signal | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -31,19 +31,25 @@ from providers.base import Accepted, LookUpBy, Outcome, Outgoing, Refused, Submi
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.brief import Brief, brief_of, defer
 from workers.caps import Candidate, lock, moves_against
-from workers.chunks import cut
+from workers.chunks import Cap, cut
 from workers.decide import Position, decide
-from workers.gate import Cost, Pass, Wait
+from workers.gate import Cost, Door, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
+from workers.suppress import SuppressOn, suppression_of
+from workers.way import Way, find_way
 
 log = structlog.get_logger("drumline.submit")
 
 SLICE = 500  # messages loaded at a time: bounds the memory of a large batch
-WAVE = 64  # requests whose intents share a transaction
-HORIZON = 0.5  # seconds: intents are not written for permits further ahead, so that a pause takes hold at once
-PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees the thread
+# Seconds after an intent in which its request may still leave: less than a limiter without memory allows for
+# (LimiterSettings.seed_slack), for it takes a request's age from its intent.
+BOARDING = 4.0
+PARK_AT_LEAST = 1.0  # seconds: for less, dispatching goes on
+GATHER = 0.12  # seconds: waits are at least that long, so that permits come several at a time; the horizon covers it
+PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees its place
+TURN = 10.0  # seconds: a batch that waits for its campaign's own limit makes room after so long
 SEND_MARGIN = 2.0  # seconds before the lease's end in which nothing leaves any more
 
 
@@ -104,6 +110,10 @@ class BatchWork:
         self._safe_until = leased_at + runtime.lease_seconds - SEND_MARGIN
         self._ended: Ended | None = None
         self._resume_at: datetime | None = None
+        self._began = leased_at
+        self._way: Way | None = None
+        self._shut: Wait | None = None
+        self._waited = 0.0
         self.brief = Brief()
         self._opens_at: datetime | None = None
 
@@ -133,11 +143,15 @@ class BatchWork:
         if self.account.room() <= 0:
             await self._land_one()
             return True
-        chunks = self._next_chunks(min(self.account.room(), WAVE))
-        answer = await self.account.gate.ask([chunk.cost for chunk in chunks], HORIZON)
+        way = self._way or await self._find_way()
+        stride = await way.stride()
+        chunks = self._next_chunks(min(self.account.room(), stride.most), way.cap)
+        answer = await self.account.gate.ask([chunk.cost for chunk in chunks], stride.horizon, way.tolls)
         if isinstance(answer, Wait):
             self._put_back(chunks)
             return await self._wait(answer)
+        self._waited = 0.0
+        way.went(chunks[0].cost)
         granted = chunks[: len(answer)]
         self._put_back(chunks[len(answer) :])
         return await self._launch(granted, answer)
@@ -157,11 +171,15 @@ class BatchWork:
             self.waiting.extend(await self.runtime.write(_load, self.lease, self.brief, self.runtime.now(), SLICE))
         return bool(self.waiting)
 
-    def _next_chunks(self, most: int) -> list[Chunk]:
+    async def _find_way(self) -> Way:
+        self._way = await find_way(self.runtime, self.account, self.lease, self.waiting[0][0].sender)
+        return self._way
+
+    def _next_chunks(self, most: int, cap: Cap) -> list[Chunk]:
         chunks: list[Chunk] = []
         while self.waiting and len(chunks) < most:
-            window = [self.waiting[i] for i in range(min(len(self.waiting), self.account.cap.recipients))]
-            messages = next(iter(cut([message for message, _ in window], self.account.cap)))
+            window = [self.waiting[i] for i in range(min(len(self.waiting), cap.recipients))]
+            messages = next(iter(cut([message for message, _ in window], cap)))
             taken = [self.waiting.popleft() for _ in messages]
             chunks.append(self._chunk(messages, {message.id: position for message, position in taken}))
         return chunks
@@ -176,24 +194,42 @@ class BatchWork:
             self.waiting.extendleft((message, chunk.positions[message.id]) for message in reversed(chunk.messages))
 
     async def _wait(self, answer: Wait) -> bool:
-        if answer.seconds > PATIENCE:
+        if self._too_long(answer):
             self._stop(Ended.WAITING)
-            self._resume_at = self.runtime.now() + timedelta(seconds=answer.seconds)
+            # What holds for the whole account is said of the account: it may be opened again sooner.
+            self._shut = answer if answer.for_all else None
+            later = 1.0 if answer.for_all else max(answer.seconds, 1.0)
+            self._resume_at = self.runtime.now() + timedelta(seconds=later)
             return False
-        await self.runtime.pause(answer.seconds)
+        self._waited += answer.seconds
+        await self.runtime.pause(max(answer.seconds, GATHER))
         return True
+
+    def _too_long(self, answer: Wait) -> bool:
+        """Whether somebody else had better have this batch's place meanwhile."""
+        if answer.seconds > PATIENCE:
+            return True
+        match answer.door:
+            case Door.BREAKER | Door.BLOCKED | Door.REDIS:
+                return self._waited > PATIENCE
+            case Door.TOLL:
+                return time.monotonic() - self._began > TURN
+            case Door.PACE:
+                return False
 
     async def _launch(self, chunks: Sequence[Chunk], permits: Sequence[Pass]) -> bool:
         """Commit the intents, then let the requests fly."""
         rows = [_attempt_row(self.account, self.lease, chunk) for chunk in chunks]
+        began = time.monotonic()
         state, moved = await self.runtime.write(_write_intents, self.lease, rows, self.brief.caps, self.runtime.now())
+        self.account.pace.took(time.monotonic() - began)
         if state is not CampaignState.RUNNING:
             self._stop(Ended.LEASE_LOST if state is None else Ended.NOT_RUNNING)
             for permit in permits:
                 await self.account.gate.unused(permit)
             return False
         for chunk, permit in zip(chunks, permits, strict=True):
-            await self._fly(self._only(chunk, moved), permit)
+            await self._fly(self._only(chunk, moved), permit, began + BOARDING)
         return True
 
     def _only(self, chunk: Chunk, moved: frozenset[UUID]) -> Chunk:
@@ -206,21 +242,21 @@ class BatchWork:
         request = self.account.provider.submit_request(left, str(chunk.attempt_id))
         return Chunk(chunk.attempt_id, left, chunk.positions, request)
 
-    async def _fly(self, chunk: Chunk, permit: Pass) -> None:
+    async def _fly(self, chunk: Chunk, permit: Pass, latest: float) -> None:
         if not chunk.messages:
             await self.account.gate.unused(permit)
             return
         self.requests += 1
-        flight = asyncio.create_task(self._deliver(chunk, permit))
+        flight = asyncio.create_task(self._deliver(chunk, permit, latest))
         self.account.departed()
         self.flights.add(flight)
         flight.add_done_callback(self._landed)
 
     # --- one request -------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, chunk: Chunk, permit: Pass) -> None:
+    async def _deliver(self, chunk: Chunk, first: Pass, latest: float) -> None:
         """One request: wait for its slot, send, learn from the answer, record."""
-        passed = await self._clear_to_send(chunk, permit)
+        passed = await self._board(chunk, first, latest)
         if passed is None:
             await self._record_unsent(chunk)
             return
@@ -235,24 +271,26 @@ class BatchWork:
             await self.account.gate.failed(answer, passed)
         await self._record(chunk, submission, answer, elapsed)
 
-    async def _clear_to_send(self, chunk: Chunk, permit: Pass) -> Pass | None:
+    async def _board(self, chunk: Chunk, passed: Pass, latest: float) -> Pass | None:
         """Wait for the slot. A missed one is replaced while the intent stands: writing it back and forth would cost
-        more time than the next slots have. None: the request must not leave now."""
-        passed: Pass | Wait = permit
-        while self._may_send():
-            if isinstance(passed, Wait):
-                if passed.seconds > PATIENCE:
-                    return None
-                await self.runtime.pause(passed.seconds)
-            elif await passed.wait() and self._may_send():
+        more time than the next slots have. None: the request must not leave now, or not by `latest` (monotonic)."""
+        while True:
+            if await passed.wait() and self._may_send():
                 return passed
-            else:
-                await self.account.gate.unused(passed)
-            if self._may_send():
-                passed = await self.account.gate.one(chunk.cost, HORIZON)
-        if isinstance(passed, Pass):
             await self.account.gate.unused(passed)
-        return None
+            left = latest - time.monotonic()
+            if left <= 0 or not self._may_send():
+                return None
+            another = await self._rebook(chunk.cost, left, latest)
+            if another is None:
+                return None
+            passed = another
+
+    async def _rebook(self, cost: Cost, left: float, latest: float) -> Pass | None:
+        if self._way is None or not self._way.tolls:
+            return await self.account.desk.rebook(cost, latest)
+        answer = await self.account.gate.one(cost, left, self._way.tolls)
+        return None if isinstance(answer, Wait) else answer
 
     async def _exchange(self, request: Request) -> Reply | NotSent | OutcomeUnknown:
         try:
@@ -290,8 +328,20 @@ class BatchWork:
                 submission.request_id,
                 any(isinstance(outcome, Unclear) for outcome in outcomes.values()),
                 moves,
+                self._opted_out(chunk, outcomes, now),
             )
         )
+
+    def _opted_out(
+        self, chunk: Chunk, outcomes: Mapping[str, Outcome | NotSent], now: datetime
+    ) -> list[dict[str, object]]:
+        """Numbers whose refusal says that they want no messages."""
+        policy = SuppressOn(self.runtime.settings.suppress_on)
+        return [
+            suppression_of(message.msisdn, self.account.name, outcome.failure, now)
+            for message in chunk.messages
+            if isinstance(outcome := outcomes[message.id], Refused) and policy.covers(outcome.failure)
+        ]
 
     def _move(self, chunk: Chunk, message_id: str, outcome: Outcome | NotSent, now: datetime) -> Move:
         decision = decide(outcome, chunk.positions[message_id], now, self.account.rules)
@@ -348,6 +398,9 @@ class BatchWork:
         if ended is Ended.LEASE_LOST:
             return ended
         if ended is Ended.WAITING and self._resume_at is not None:
+            if self._shut and self._shut.seconds > PARK_AT_LEAST:
+                until = self.runtime.now() + timedelta(seconds=self._shut.seconds)
+                await self.runtime.write(leases.park, self.lease.account, until)
             await self.runtime.write(leases.give_back, self.lease, self._resume_at)
         elif ended is Ended.CLOSED and self._opens_at is not None:
             await self.runtime.write(defer, self.lease, self._opens_at)

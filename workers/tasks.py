@@ -18,12 +18,15 @@ from config.celery_app import app
 from config.settings import settings
 from models.database import Database
 from workers import closing, sweep
+from workers.events import deliver_events, forget_old
+from workers.failover import Failover
 from workers.poll import due_polls, poll_reports
 from workers.reconcile import apply_inbox
 from workers.resolve import due_accounts, resolve_unknown
 from workers.runtime import Runtime
 from workers.snapshot import take_snapshot
 from workers.submit import submit_batch
+from workers.suppress import policy_of
 
 T = TypeVar("T")
 log = structlog.get_logger("drumline.tasks")
@@ -94,11 +97,19 @@ def apply_reports() -> None:
     """Rounds until the inbox is empty. Two at once do no harm: pages are locked, reports are unique."""
     here = runtime()
     provider_of = here.adapter
+    policy = policy_of(here.settings)
     for _ in range(ROUNDS):
         with here.database.write() as session:
-            effect = apply_inbox(session, provider_of, here.now())
+            effect = apply_inbox(session, provider_of, here.now(), policy)
         if not effect:
             return
+
+
+@shared_task(name=names.DELIVER_EVENTS)
+def deliver() -> None:
+    """Endpoints are claimed: two at once serve different ones."""
+    here = runtime()
+    here.run(deliver_events(here))
 
 
 @shared_task(name=names.PLAN_POLLS)
@@ -139,9 +150,12 @@ def sweep_all() -> None:
         completed=_in_own(here, lambda s: sweep.complete_campaigns(s, now)),
     )
     _in_own(here, lambda s: sweep.give_deadlines(s, now))
+    _in_own(here, lambda s: forget_old(s, now))
     _in_own(here, lambda s: sweep.fail_dead_imports(s, now))
-    if found:
-        log.info("swept", **{name: getattr(found, name) for name in found.__slots__ if getattr(found, name)})
+    moved = _in_own(here, lambda s: Failover(s, here.accounts, provider_of, here.settings.batch_seconds, now).run())
+    if found or moved:
+        steps = {name: getattr(found, name) for name in found.__slots__ if getattr(found, name)}
+        log.info("swept", moved=moved, **steps)
         here.wake_dispatcher()
 
 

@@ -130,6 +130,9 @@ class CampaignIn(ContentIn):
     max_rate: Annotated[
         float | None, Field(gt=0, le=1e6, allow_inf_nan=False, description="Messages a second over all accounts")
     ] = None
+    failover: Annotated[
+        bool, Field(description="Messages may move to another account of the route while theirs is out of order")
+    ] = True
     on_unknown: Annotated[
         Literal["give_up", "resend"],
         Field(description="What ends a message of which can never be learnt whether it was accepted"),
@@ -226,6 +229,7 @@ class CampaignOut(CampaignSummary):
     options: Mapping[str, str]
     weight: int
     max_rate: float | None
+    failover: bool
     validity: int | None
     on_unknown: str
     source: str | None

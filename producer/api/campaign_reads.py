@@ -47,6 +47,7 @@ def details(session: Session, campaign: Campaign, now: datetime) -> CampaignOut:
         options=campaign.options,
         weight=campaign.weight,
         max_rate=campaign.max_rate,
+        failover=campaign.failover,
         validity=campaign.validity,
         on_unknown=campaign.on_unknown,
         source=campaign.source,

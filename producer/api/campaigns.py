@@ -45,7 +45,7 @@ def create(body: CampaignIn, caller: Submitter, once: Once) -> Response:
     at once. Bad rows are listed in the reject file and harm no other row; if no row is good, nothing is created."""
     here = once.here
     _check_body(here, body)
-    spec = pinned(here, _spec(body))
+    spec = pinned(here, _spec(body, caller.key_id))
     template = campaigns.check_spec(spec, here.accounts, here.providers)
     with once.once():
         with here.database.write() as session:
@@ -75,9 +75,10 @@ def wrong(field: str, detail: str) -> Problem:
     return Problem(422, "invalid-request", f"{field}: {detail}", errors=[Fault(detail=detail, pointer=f"#/{field}")])
 
 
-def _spec(body: CampaignIn) -> CampaignSpec:
+def _spec(body: CampaignIn, key_id: UUID | None = None) -> CampaignSpec:
     given = body.model_dump(exclude={"recipients", "start", "steering"}) | {"routing": routing_of(body)}
-    return CampaignSpec(**given, source="API" if body.recipients else None, steering=body.steering.steering())
+    source = "API" if body.recipients else None
+    return CampaignSpec(**given, source=source, steering=body.steering.steering(), api_key_id=key_id)
 
 
 def routing_of(body: ContentIn) -> dict[str, Any]:

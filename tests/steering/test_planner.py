@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from models.states import BatchState
+from models.steering import steering_of
 from models.types import new_id
 from producer import planner
 from producer.control import steer
 from producer.dispatch import choose
 from producer.shaping import UNPLANNED, Batcher, Shape
-from models.steering import steering_of
 from tests.steering.world import START, World, new_york, uk
 
 WINDOW = {"window": {"from": "09:00", "to": "20:00"}}

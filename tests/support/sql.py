@@ -13,7 +13,6 @@ from sqlalchemy import create_engine, text
 
 from models.database import Database
 
-
 TEMPLATE = "drumline_template"
 
 
