@@ -15,16 +15,16 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 
 from models.bulk import among, insert_missing, update_by_id
 from models.database import LASTING_ERRORS, PASSING_ERRORS
 from models.moves import Locked, Move, apply_moves, lock_messages, set_facts
 from models.queries import insert_new
-from models.states import FINAL, MessageState, may
+from models.states import FINAL, MessageState
 from models.stopwords import StopWords
-from models.tables import DeliveryReport, Message, Suppression, message_id_of
+from models.tables import DeliveryReport, InboxPage, Message, Suppression, message_id_of
 from models.types import storable
 from providers.base import Provider, Report
 from workers.fold import Verdict, fold, is_older_try, is_simple
@@ -104,8 +104,25 @@ def _settle_new(session: Session, arrived: Sequence[Arrived], now: datetime, pol
     fresh = [one for key, one in reversed(first.items()) if key not in known]
     settled = _settle_safely(session, [Item(one.account, one.report) for one in fresh], now, policy)
     rows = [_new_row(one, done, now) for one, done in zip(fresh, settled, strict=True)]
-    insert_missing(session, _REPORTS, _INSERTED, rows)
+    _keep(session, rows)
     return settled
+
+
+def _keep(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Store the reports; one that the database will not take is left in its page alone."""
+    try:
+        with session.begin_nested():
+            insert_missing(session, _REPORTS, _INSERTED, rows)
+    except PASSING_ERRORS:
+        raise
+    except LASTING_ERRORS as error:
+        if len(rows) > 1:
+            for row in rows:
+                _keep(session, [row])
+            return
+        page, why = rows[0]["inbox_id"], f"could not be stored: {type(error).__name__}"
+        log.error("report_not_stored", page=page, error=why)
+        session.execute(update(InboxPage).where(InboxPage.id == page).values(error=why))
 
 
 def _settle_safely(session: Session, items: Sequence[Item], now: datetime, policy: Policy) -> list[Settled]:
@@ -176,11 +193,25 @@ def _settle_waiting(session: Session, now: datetime, policy: Policy) -> list[Set
         .with_for_update(skip_locked=True)
     )
     rows = session.execute(query).scalars().all()
-    items = [Item(row.account, report_of(row), row.id, row.tries) for row in rows]
-    settled = _settle_safely(session, items, now, policy)
+    items, broken = _items(rows)
+    settled = [*_settle_safely(session, items, now, policy), *broken]
     update_by_id(session, _REPORTS, _SETTLED, [{"id": one.item.row_id, **_outcome(one, now)} for one in settled])
     session.expire_all()
     return settled
+
+
+def _items(rows: Sequence[DeliveryReport]) -> tuple[list[Item], list[Settled]]:
+    """The rows as reports; one that cannot be read any more is set aside."""
+    items: list[Item] = []
+    broken: list[Settled] = []
+    for row in rows:
+        try:
+            items.append(Item(row.account, report_of(row), row.id, row.tries))
+        except LASTING_ERRORS as error:
+            log.error("report_not_readable", report=row.id, error=repr(error))
+            unread = Report(row.dedupe, row.state)
+            broken.append(Settled(Item(row.account, unread, row.id, row.tries), None, BROKEN))
+    return items, broken
 
 
 # --- from reports to messages ----------------------------------------------------------------------------------------
@@ -278,7 +309,7 @@ def _effect(report: Report, row: Locked, verdict: Verdict) -> str:
         return OLDER_TRY
     if report.state is not None and report.state is verdict.state:
         return "moved"
-    return "facts" if verdict.facts and verdict.state is None else effect_of(row.state, report.state)
+    return "facts" if verdict.facts and verdict.state is None else effect_of(verdict.state or row.state, report.state)
 
 
 OLDER_TRY = "older try"
@@ -290,8 +321,6 @@ def effect_of(current: MessageState, new: MessageState | None) -> str:
         return "no word for it"
     if current is new:
         return "repeated"
-    if may(current, new):
-        return "overtaken"
     return "late" if current in FINAL else "behind"
 
 
