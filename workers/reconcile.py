@@ -219,19 +219,18 @@ def _items(rows: Sequence[DeliveryReport]) -> tuple[list[Item], list[Settled]]:
 
 def settle(session: Session, items: Sequence[Item], now: datetime, policy: Policy) -> list[Settled]:
     """Match the reports, move their messages, and say what became of each, in the order given."""
-    owners = match(session, items)
-    rows = lock_messages(session, (owner for owner in owners if owner))
+    owners, rows = match(session, items)
     groups: dict[UUID, list[Report]] = {}
     for item, owner in zip(items, owners, strict=True):
-        if owner in rows and owner is not None:
+        if owner is not None:
             groups.setdefault(owner, []).append(item.report)
     verdicts = _verdicts(session, rows, groups, now)
     _carry_out(session, rows, verdicts, now)
     _suppress(session, rows, groups, policy, now)
     return [
-        Settled(item, owner, _effect(item.report, rows[owner], verdicts[owner]))
-        if owner in rows and owner is not None
-        else Settled(item, None, UNMATCHED)
+        Settled(item, None, UNMATCHED)
+        if owner is None
+        else Settled(item, owner, _effect(item.report, rows[owner], verdicts[owner]))
         for item, owner in zip(items, owners, strict=True)
     ]
 
@@ -327,24 +326,35 @@ def effect_of(current: MessageState, new: MessageState | None) -> str:
 # --- whose report is it ----------------------------------------------------------------------------------------------
 
 
-def match(session: Session, items: Sequence[Item]) -> list[UUID | None]:
-    """The message of each: by our own reference, else by the provider's id; always within the account."""
+def match(session: Session, items: Sequence[Item]) -> tuple[list[UUID | None], dict[UUID, Locked]]:
+    """The message of each, locked: by our own reference, else by the provider's id; always within the account."""
     refs = [message_id_of(item.report.ref or "") for item in items]
-    ours = _accounts(session, {ref for ref in refs if ref})
-    found = [ref if ref and ours.get(ref) == item.account else None for item, ref in zip(items, refs, strict=True)]
-    ids = {_provider_key(item) for item, owner in zip(items, found, strict=True) if owner is None}
-    by_id = _by_provider_id(session, {key for key in ids if key[1]})
-    return [owner or by_id.get(_provider_key(item)) for item, owner in zip(items, found, strict=True)]
+    by_id = _by_provider_id(session, [item for item, ref in zip(items, refs, strict=True) if ref is None])
+    likely = [ref or by_id.get(_provider_key(item)) for item, ref in zip(items, refs, strict=True)]
+    rows = lock_messages(session, (owner for owner in likely if owner))
+    owners = [_within(rows, item, owner) for item, owner in zip(items, likely, strict=True)]
+    # A reference that is not ours, or another account's, may still come with an id that we know.
+    strange = [item for item, owner in zip(items, owners, strict=True) if owner is None and item.report.ref]
+    if by_id := _by_provider_id(session, strange):
+        rows |= lock_messages(session, by_id.values())
+        owners = [owner or by_id.get(_provider_key(item)) for item, owner in zip(items, owners, strict=True)]
+    return owners, rows
+
+
+def _within(rows: Mapping[UUID, Locked], item: Item, owner: UUID | None) -> UUID | None:
+    row = rows.get(owner) if owner else None
+    return row.message_id if row is not None and row.account == item.account else None
 
 
 def _provider_key(item: Item) -> tuple[str, str]:
     return item.account, storable(item.report.provider_id or "")[:128]
 
 
-def _by_provider_id(session: Session, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
-    by_account: dict[str, list[str]] = {}
-    for account, provider_id in wanted:
-        by_account.setdefault(account, []).append(provider_id)
+def _by_provider_id(session: Session, items: Sequence[Item]) -> dict[tuple[str, str], UUID]:
+    by_account: dict[str, set[str]] = {}
+    for account, provider_id in map(_provider_key, items):
+        if provider_id:
+            by_account.setdefault(account, set()).add(provider_id)
     found: dict[tuple[str, str], UUID] = {}
     for account, ids in by_account.items():
         query = select(Message.provider_id, Message.id).where(
@@ -352,11 +362,3 @@ def _by_provider_id(session: Session, wanted: Iterable[tuple[str, str]]) -> dict
         )
         found |= {(account, provider_id or ""): owner for provider_id, owner in session.execute(query)}
     return found
-
-
-def _accounts(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
-    wanted = sorted(ids)
-    if not wanted:
-        return {}
-    query = select(Message.id, Message.account).where(among(session, Message.id, wanted))
-    return {row.id: row.account for row in session.execute(query)}
