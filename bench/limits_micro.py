@@ -91,16 +91,21 @@ async def _until_up(redis: Redis) -> None:
     raise TimeoutError("the server did not start")
 
 
-def main() -> None:
+def measure_all() -> dict[str, object]:
+    """On a server of its own."""
     with tempfile.TemporaryDirectory(prefix="dl-bench-") as folder:
         socket = Path(folder) / "redis.sock"
         options = ["--port", "0", "--unixsocket", str(socket), "--dir", folder, "--appendonly", "yes", "--save", ""]
         server = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
         try:
-            print(json.dumps(asyncio.run(measure(socket)), indent=2))
+            return asyncio.run(measure(socket))
         finally:
             server.terminate()
             server.wait()
+
+
+def main() -> None:
+    print(json.dumps(measure_all(), indent=2))
 
 
 if __name__ == "__main__":

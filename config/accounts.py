@@ -60,6 +60,7 @@ class Account:
     credentials: Mapping[str, str] = field(repr=False, default_factory=dict)
     limits: tuple[Limit, ...] = ()
     poll_limits: tuple[Limit, ...] | None = None  # None: polls share `limits` where the provider shares them
+    sender_limits: tuple[Limit, ...] = ()  # for each sender ID apart, on top of `limits`
     max_connections: int = 50
     request_cap: int | None = None
     timeout: float = 30.0
@@ -75,13 +76,17 @@ class Account:
     def worker_group(self) -> str:
         return self.group or self.name
 
+    def sender_for(self, wanted: str) -> str:
+        """The sender ID used for a campaign that wants this one: the account's own, where it has one."""
+        return self.sender or wanted
+
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _ACCOUNT_KEYS = {
-    "provider", "base_url", "credentials", "limits", "poll_limits", "max_connections", "request_cap", "timeout",
-    "group", "senders", "sender", "poll", "webhook", "options", "ca_file",
+    "provider", "base_url", "credentials", "limits", "poll_limits", "sender_limits", "max_connections",
+    "request_cap", "timeout", "group", "senders", "sender", "poll", "webhook", "options", "ca_file",
 }  # fmt: skip
 
 
@@ -93,15 +98,27 @@ def load_accounts(
     Raises AccountsError.
     """
     env = _environment() if environment is None else environment
+    return _Reader(path, env, secrets).accounts(_document(path))
+
+
+def load_each(path: Path, environment: Mapping[str, str] | None = None) -> dict[str, Account | AccountsError]:
+    """Every account by name, or what is wrong with it: one wrong account hides no other.
+
+    Raises AccountsError for a file that cannot be read at all.
+    """
+    env = _environment() if environment is None else environment
+    return _Reader(path, env, True).each(_document(path))
+
+
+def _document(path: Path) -> dict[str, object]:
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise AccountsError(
             f"{path}: not found. Copy config/accounts.example.toml, or set DRUMLINE_ACCOUNTS_FILE."
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise AccountsError(f"{path}: cannot be read as TOML: {error}") from error
-    return _Reader(path, env, secrets).accounts(document)
 
 
 def _environment() -> Mapping[str, str]:
@@ -129,11 +146,23 @@ class _Reader:
         self.secrets = secrets
 
     def accounts(self, document: dict[str, object]) -> dict[str, Account]:
+        return {name: self._account(name, table) for name, table in self._tables(document).items()}
+
+    def each(self, document: dict[str, object]) -> dict[str, Account | AccountsError]:
+        return {name: self._or_error(name, table) for name, table in self._tables(document).items()}
+
+    def _or_error(self, name: str, table: object) -> Account | AccountsError:
+        try:
+            return self._account(name, table)
+        except AccountsError as error:
+            return error
+
+    def _tables(self, document: dict[str, object]) -> dict[str, object]:
         self._known("the file", document, {"accounts"})
         tables = self._table("accounts", document.get("accounts", {}))
         if not tables:
             raise AccountsError(f"{self.path}: no [accounts.NAME] table found; expected at least one")
-        return {name: self._account(name, table) for name, table in tables.items()}
+        return tables
 
     def _account(self, name: str, value: object) -> Account:
         at = f"accounts.{name}"
@@ -150,6 +179,7 @@ class _Reader:
             credentials=self._credentials(f"{at}.credentials", table.get("credentials", {})),
             limits=self._limits(f"{at}.limits", table.get("limits", [])),
             poll_limits=self._limits(f"{at}.poll_limits", table["poll_limits"]) if "poll_limits" in table else None,
+            sender_limits=self._limits(f"{at}.sender_limits", table.get("sender_limits", [])),
             max_connections=self._count(f"{at}.max_connections", table.get("max_connections", 50)),
             request_cap=self._optional_count(f"{at}.request_cap", table.get("request_cap")),
             timeout=self._duration(f"{at}.timeout", table.get("timeout", "30s")),
@@ -263,6 +293,6 @@ class _Reader:
 
     def _duration(self, at: str, value: object) -> float:
         try:
-            return parse_duration(self._text(at, value))
+            return parse_duration(value if isinstance(value, str) else "")
         except ValueError:
             raise self._wrong(at, value, "a duration like '1s', '1m' or '250ms'") from None

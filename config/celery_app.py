@@ -47,7 +47,7 @@ def make_app(configured: Settings) -> Celery:
             "socket_timeout": 30,
             "socket_keepalive": True,
             "global_keyprefix": "drumline:",
-            "queue_order_strategy": "priority",
+            "queue_order_strategy": "round_robin",
         },
         beat_schedule=_beat(accounts),
         beat_max_loop_interval=1,
@@ -76,6 +76,7 @@ def _beat(accounts: list[str]) -> dict[str, Any]:
     shared = {
         "dispatch": _tick(names.DISPATCH, 1.0, names.CONTROL_QUEUE),
         "schedule": _tick(names.SCHEDULE, 1.0, names.CONTROL_QUEUE),
+        "steer": _tick(names.STEER, 1.0, names.CONTROL_QUEUE),
         "apply-reports": _tick(names.APPLY_REPORTS, 1.0, names.REPORTS_QUEUE),
         "plan-polls": _tick(names.PLAN_POLLS, 1.0, names.REPORTS_QUEUE),
         "deliver-events": _tick(names.DELIVER_EVENTS, 1.0, names.EVENTS_QUEUE),

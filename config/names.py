@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 CONTROL_QUEUE = "control"  # imports, schedules, dispatch
 REPORTS_QUEUE = "reports"  # inbox, sweep
 EVENTS_QUEUE = "events"  # outgoing events: a slow receiver holds up nothing else
@@ -16,9 +18,19 @@ SNAPSHOT = "accounts.snapshot"
 DELIVER_EVENTS = "events.deliver"
 DISPATCH = "campaigns.dispatch"
 SCHEDULE = "campaigns.schedule"
+STEER = "campaigns.steer"
+COPY = "campaigns.copy"
 
 
-CONTROL_TASKS = (DISPATCH, SCHEDULE)
+class Order(StrEnum):
+    """What an operator may want done to an account; the workers do it (column `account_status.order_word`)."""
+
+    OPEN = "open"  # the breaker: nothing leaves until it is closed
+    CLOSE = "close"
+    UNBLOCK = "unblock"  # end the block after a 429 or a lock-out; the rate still ramps up
+
+
+CONTROL_TASKS = (DISPATCH, SCHEDULE, STEER, COPY)
 EVENTS_TASKS = (DELIVER_EVENTS,)
 SHARED_QUEUES = (CONTROL_QUEUE, REPORTS_QUEUE, EVENTS_QUEUE)
 REPORTS_TASKS = (APPLY_REPORTS, PLAN_POLLS, SWEEP)

@@ -122,6 +122,18 @@ class Database:
         except DBAPIError:
             return False  # no such table: never migrated
 
+    def schema(self) -> tuple[str | None, str]:
+        """The revision the database is at (None: empty) and the newest one. Raises what SQLAlchemy raises."""
+        from alembic.config import Config  # as in `migrate`
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        newest = ScriptDirectory.from_config(config).get_current_head()
+        with self.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision(), newest or ""
+
     def migrate(self, revision: str = "head") -> None:
         """Bring the schema to a revision; at the newest already it does nothing."""
         # Imported here: Alembic costs every command a third of a second, and only this one needs it.

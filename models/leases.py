@@ -14,8 +14,9 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from models.priority import more_urgent, share
 from models.states import BatchState, CampaignState, MessageState
-from models.tables import Batch, Campaign, Message
+from models.tables import AccountStatus, Batch, Campaign, Lane, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,66 @@ def hold(session: Session, lease: Lease) -> CampaignState | None:
 
 
 def give_back(session: Session, lease: Lease, not_before: datetime) -> bool:
-    """Return the batch to the plan: something in it is due later."""
-    return _fenced(session, lease, state=BatchState.PLANNED, not_before=not_before, lease_owner=None, lease_until=None)
+    """Return the batch to the plan: something in it is due later. Its campaign gets back its place in the fair queue
+    for what did not leave."""
+    kept = _fenced(session, lease, state=BatchState.PLANNED, not_before=not_before, lease_owner=None, lease_until=None)
+    if kept:
+        _credit(session, lease, queued_in(session, lease.batch_id))
+    return kept
+
+
+def queued_in(session: Session, batch_id: UUID) -> int:
+    """How many messages of a batch have not left."""
+    query = select(func.count()).where(Message.batch_id == batch_id, Message.state == MessageState.QUEUED)
+    return session.execute(query).scalar_one()
+
+
+def _credit(session: Session, lease: Lease, messages: int) -> None:
+    row = session.execute(select(Campaign.weight, Campaign.priority).where(Campaign.id == lease.campaign_id)).one()
+    session.execute(
+        update(Lane)
+        .where(Lane.campaign_id == lease.campaign_id, Lane.account == lease.account)
+        .values(finish=Lane.finish - messages / share(row.weight, row.priority))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a campaign asks of those who work on its batches."""
+
+    priority: str
+    max_rate: float | None
+
+
+def terms(session: Session, lease: Lease) -> Terms:
+    query = select(Campaign.priority, Campaign.max_rate).where(Campaign.id == lease.campaign_id)
+    return Terms(*session.execute(query).one())
+
+
+def outranked(session: Session, lease: Lease, priority: str) -> bool:
+    """More urgent work is going on at the account, or about to."""
+    busy = (
+        select(Batch.id)
+        .join(Campaign, Campaign.id == Batch.campaign_id)
+        .where(
+            Batch.account == lease.account,
+            Batch.state.in_((BatchState.DISPATCHED, BatchState.LEASED)),
+            Campaign.priority.in_(more_urgent(priority)),
+            Campaign.state == CampaignState.RUNNING,
+        )
+    )
+    return session.execute(busy.limit(1)).first() is not None
+
+
+def park(session: Session, account: str, until: datetime) -> None:
+    """Dispatch nothing to this account before `until`: no worker could send it. Then one batch goes first, alone.
+
+    What the workers say every two seconds (their snapshot) replaces this.
+    """
+    status = session.get(AccountStatus, account)
+    if status is not None and (status.parked_until is None or status.parked_until < until):
+        status.parked_until = until
+        status.trial = True
 
 
 def finish(session: Session, lease: Lease, now: datetime) -> BatchState | None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, select
+from sqlalchemy import ColumnElement, Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -101,6 +101,35 @@ def apply_moves(
     count(session, done)
     note_moves(session, [(item.campaign_id, item.message_id, item.new) for item in done], now)
     return done
+
+
+def move_all(session: Session, which: ColumnElement[bool], old: MessageState, move: Move, now: datetime) -> int:
+    """Carry out one move for every message in state `old` that matches, in one statement; the number moved.
+
+    For what is decided for many at once (a cancelled campaign): several times faster than one by one. `move` says the
+    new state, note and columns; its id is not looked at. Keep `which` to some thousand messages: they stay locked until
+    the transaction ends. Raises ValueError for a transition that is not declared.
+    """
+    if not may(old, move.new):
+        raise ValueError(f"no transition from {old} to {move.new} is declared")
+    row = _row(move, now)
+    line = row.pop("trail")
+    del row["id"]
+    statement = (
+        update(_MESSAGES)
+        .where(which, _MESSAGES.c.state == old)
+        .values(**row, trail=_MESSAGES.c.trail + line)
+        .returning(_MESSAGES.c.id, _MESSAGES.c.campaign_id, _MESSAGES.c.account)
+    )
+    rows = session.execute(statement).all()
+    moved = Counter((campaign_id, account) for _, campaign_id, account in rows)
+    note_moves(session, [(campaign_id, message_id, move.new) for message_id, campaign_id, _ in rows], now)
+    delta: Counter[tuple[UUID, str, str]] = Counter()
+    for (campaign_id, account), n in moved.items():
+        delta[(campaign_id, account, old)] -= n
+        delta[(campaign_id, account, move.new)] += n
+    add_counts(session, delta)
+    return moved.total()
 
 
 def _write(session: Session, moves: Iterable[Move], now: datetime) -> None:

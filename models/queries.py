@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.outbox import note_campaign
 from models.states import OPEN_AT_PROVIDER, MessageState
-from models.tables import AccountStatus, Attempt, Base, CampaignCount, CampaignEvent, Message
+from models.tables import AccountStatus, Attempt, Base, Batch, Campaign, CampaignCount, CampaignEvent, Message
 
 NOT_FINAL = (
     MessageState.QUEUED,
@@ -108,9 +108,44 @@ def recent_costs(
     query = select(Attempt.started_at, Attempt.messages, Attempt.segments).where(
         Attempt.account == account, Attempt.started_at > now - timedelta(seconds=seconds), Attempt.kind.in_(kinds)
     )
+    return _costs(session, query, now)
+
+
+def campaign_costs(
+    session: Session, campaign_id: UUID, now: datetime, seconds: float
+) -> list[tuple[float, int, int, int]]:
+    """The same of one campaign, over all accounts."""
+    query = (
+        select(Attempt.started_at, Attempt.messages, Attempt.segments)
+        .join(Batch, Batch.id == Attempt.batch_id)
+        .where(Batch.campaign_id == campaign_id, Attempt.started_at > now - timedelta(seconds=seconds))
+    )
+    return _costs(session, query, now)
+
+
+def sender_costs(
+    session: Session, account: str, own_sender: str | None, sender: str, now: datetime, seconds: float
+) -> list[tuple[float, int, int, int]]:
+    """The same of one sender ID at an account. Replays name no batch: they count for every sender."""
+    query = (
+        select(Attempt.started_at, Attempt.messages, Attempt.segments)
+        .outerjoin(Batch, Batch.id == Attempt.batch_id)
+        .outerjoin(Campaign, Campaign.id == Batch.campaign_id)
+        .where(
+            Attempt.account == account,
+            Attempt.started_at > now - timedelta(seconds=seconds),
+            Attempt.kind.in_(("submit", "replay")),
+        )
+    )
+    if own_sender is None:
+        query = query.where((Campaign.sender == sender) | (Attempt.batch_id.is_(None)))
+    return _costs(session, query, now)
+
+
+def _costs(session: Session, query: Select[datetime, int, int], now: datetime) -> list[tuple[float, int, int, int]]:
     return [
         (max(0.0, (now - started).total_seconds()), 1, messages, segments)
-        for started, messages, segments in session.execute(query)
+        for started, messages, segments in session.execute(query).tuples()
     ]
 
 

@@ -19,6 +19,12 @@ class CampaignState(StrEnum):
     FAILED = "failed"  # the import failed: nothing was sent
 
 
+class CanaryState(StrEnum):
+    WAITING = "waiting"  # the first messages leave, their reports are awaited
+    PASSED = "passed"  # the rest may leave
+    HALTED = "halted"  # the campaign is paused; resuming it overrules the canary
+
+
 class BatchState(StrEnum):
     PLANNED = "planned"  # in SQL only
     DISPATCHED = "dispatched"  # a job for it is (or was) on Redis
@@ -54,7 +60,7 @@ ACCEPTED_ONCE = OPEN_AT_PROVIDER | {_M.DELIVERED, _M.UNDELIVERED}
 TRANSITIONS: dict[tuple[MessageState, MessageState], str] = {
     # ours alone
     (_M.QUEUED, _M.SUBMITTING): "the intent is written before any byte leaves",
-    (_M.QUEUED, _M.SUPPRESSED): "opted out between import and submit",
+    (_M.QUEUED, _M.SUPPRESSED): "opted out between import and submit, or over the frequency cap",
     (_M.QUEUED, _M.CANCELLED): "the campaign was cancelled before it left",
     (_M.QUEUED, _M.EXPIRED): "could not leave within its validity",
     (_M.QUEUED, _M.REJECTED): "refused by our own check before the wire",

@@ -71,6 +71,11 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def is_storable(text: str) -> bool:
+    """Whether both databases take this text as it is."""
+    return _UNSTORABLE.search(text) is None
+
+
 class SmallCount(TypeDecorator[int]):
     """A small number somebody else told; one that cannot be (below 0 or over 32,767) is not kept."""
 

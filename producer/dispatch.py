@@ -6,6 +6,9 @@ dispatched and never taken.
 
 from __future__ import annotations
 
+import math
+import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +20,13 @@ from sqlalchemy.orm import Session
 
 from config import names
 from config.accounts import Account
+from config.pace import MOST_IN_BATCH, message_rate
 from models.database import Database
+from models.leases import queued_in
 from models.queries import account_status, insert_new
 from models.states import BatchState, CampaignState
 from models.tables import AccountStatus, Batch, Campaign, Lane
-from producer.fair import LaneView, next_turn
+from producer.fair import LaneView, Turn, next_turn
 
 log = structlog.get_logger("drumline.dispatch")
 
@@ -39,7 +44,7 @@ def dispatch(database: Database, accounts: Mapping[str, Account], send_task: Sen
     jobs: list[Job] = []
     for account in accounts.values():
         with database.write() as session:
-            jobs += choose(session, account.name, depth(account), now)
+            jobs += choose(session, account, now)
     # Committed first, sent afterwards: a job never runs ahead of its batch; what gets lost here the sweep finds.
     for job in jobs:
         send_task(
@@ -48,35 +53,89 @@ def dispatch(database: Database, accounts: Mapping[str, Account], send_task: Sen
     return len(jobs)
 
 
+LEAST_DEPTH, MOST_DEPTH = 2, 8
+DEPTH_SECONDS = 10.0
+NEWCOMERS = 1  # batches beyond the depth, for campaigns that have nothing in work
+MOST_THROTTLED = 4  # batches of campaigns that are slow by a limit of their own; they stand beside the depth
+
+
 def depth(account: Account) -> int:
-    """Batches on Redis or in work at once: a few seconds for a limited account, enough to fill every connection for an
-    unlimited one."""
-    return 2 if account.limits else 8
+    """Batches on Redis or in work at once: about ten seconds of work for a limited account (two batches, so that one
+    is at work while the other changes), enough to fill every connection for an unlimited one."""
+    seconds_in_batch = MOST_IN_BATCH / message_rate(account, account.request_cap or 1)
+    if not seconds_in_batch:
+        return MOST_DEPTH
+    return min(MOST_DEPTH, max(LEAST_DEPTH, math.ceil(DEPTH_SECONDS / seconds_in_batch)))
 
 
-def choose(session: Session, account: str, most: int, now: datetime) -> list[Job]:
+def most_in_work(account: Account) -> int:
+    return depth(account) + NEWCOMERS + MOST_THROTTLED
+
+
+def choose(session: Session, account: Account, now: datetime) -> list[Job]:
     """Mark the next batches of an account as dispatched, in fair order."""
-    status = _lock_status(session, account)
+    status = _lock_status(session, account.name)
     if status.parked_until is not None and status.parked_until > now:
         return []
-    room = most - _busy(session, account)
+    places = _places(session, account, alone=status.trial)
     jobs: list[Job] = []
-    while len(jobs) < room:
-        lanes = _lanes(session, account, now)
-        turn = next_turn(lanes, status.virtual_time)
-        if turn is None:
-            break
-        batch = _take(session, account, turn.lane.campaign_id, now)
+    while turn := _next(session, account.name, places, status.virtual_time, now):
+        campaign_id = turn.lane.campaign_id
+        batch = _take(session, account.name, campaign_id, now)
         if batch is None:
             break
-        status.virtual_time = turn.start
+        status.virtual_time = max(status.virtual_time, turn.virtual_time)
         session.execute(
             update(Lane)
-            .where(Lane.campaign_id == turn.lane.campaign_id, Lane.account == account)
+            .where(Lane.campaign_id == campaign_id, Lane.account == account.name)
             .values(finish=turn.finish(batch[1]))
         )
-        jobs.append(Job(batch[0], account))
+        places.busy[campaign_id] += 1
+        jobs.append(Job(batch[0], account.name))
     return jobs
+
+
+@dataclass
+class Places:
+    """What is on Redis or in work for one account (`busy`, by campaign), and what may be added.
+
+    Throttled campaigns have one batch each and stand beside the depth: they cannot use the account, so they must not
+    hold its places.
+    """
+
+    depth: int
+    newcomers: int
+    busy: Counter[UUID]
+    throttled: frozenset[UUID]
+
+    def beside(self, lane: LaneView) -> bool:
+        """Whether a throttled campaign may have a batch now."""
+        in_work = sum(1 for campaign in self.throttled if self.busy[campaign])
+        return in_work < MOST_THROTTLED and not self.busy[lane.campaign_id]
+
+    def admit(self, lane: LaneView) -> bool:
+        """A campaign whose turn it is and that has nothing in work need not wait until another one's batch ends."""
+        in_work = sum(count for campaign, count in self.busy.items() if campaign not in self.throttled)
+        return in_work < self.depth + (0 if self.busy[lane.campaign_id] else self.newcomers)
+
+
+def _places(session: Session, account: Account, *, alone: bool) -> Places:
+    """`alone`: the breaker is not closed. One batch goes first, and its first request is the probe."""
+    busy = _busy(session, account.name)
+    if alone:
+        return Places(1, 0, busy, frozenset())
+    return Places(depth(account), NEWCOMERS, busy, _throttled(session, account))
+
+
+def _next(session: Session, account: str, places: Places, virtual_time: float, now: datetime) -> Turn | None:
+    """Whose turn it is, if there is a place. Throttled campaigns take no turns: their own rule is what binds them."""
+    lanes = _lanes(session, account, now)
+    slow = [lane for lane in lanes if lane.campaign_id in places.throttled and places.beside(lane)]
+    if slow:
+        lane = min(slow, key=lambda lane: (lane.finish, lane.campaign_id.hex))
+        return Turn(lane, lane.finish, virtual_time)
+    turn = next_turn([lane for lane in lanes if lane.campaign_id not in places.throttled], virtual_time)
+    return turn if turn and places.admit(turn.lane) else None
 
 
 def _lock_status(session: Session, account: str) -> AccountStatus:
@@ -87,11 +146,28 @@ def _lock_status(session: Session, account: str) -> AccountStatus:
     return session.execute(query, execution_options={"populate_existing": True}).scalar_one()
 
 
-def _busy(session: Session, account: str) -> int:
-    query = select(func.count()).where(
-        Batch.account == account, Batch.state.in_((BatchState.DISPATCHED, BatchState.LEASED))
+def _busy(session: Session, account: str) -> Counter[UUID]:
+    """How many batches of each campaign are on Redis or in work."""
+    query = (
+        select(Batch.campaign_id, func.count())
+        .where(Batch.account == account, Batch.state.in_((BatchState.DISPATCHED, BatchState.LEASED)))
+        .group_by(Batch.campaign_id)
     )
-    return session.execute(query).scalar_one()
+    return Counter(dict(session.execute(query).tuples().all()))
+
+
+def _throttled(session: Session, account: Account) -> frozenset[UUID]:
+    """Running campaigns that are limited to less than half of what the account allows. Where the provider counts by
+    sender ID, any campaign may be."""
+    rate = message_rate(account, account.request_cap or 1)
+    query = (
+        select(Lane.campaign_id)
+        .join(Campaign, Campaign.id == Lane.campaign_id)
+        .where(Lane.account == account.name, Campaign.state == CampaignState.RUNNING)
+    )
+    if not account.sender_limits:
+        query = query.where(Campaign.max_rate < min(rate / 2, sys.float_info.max))
+    return frozenset(session.execute(query).scalars())
 
 
 def _lanes(session: Session, account: str, now: datetime) -> list[LaneView]:
@@ -133,7 +209,8 @@ def _take(session: Session, account: str, campaign_id: UUID, now: datetime) -> t
     batch.state = BatchState.DISPATCHED
     batch.dispatched_at = now
     session.flush()
-    return batch.id, batch.size
+    # Charged for what is left in it: a batch that was handed back comes by again.
+    return batch.id, max(1, queued_in(session, batch.id))
 
 
 def open_lanes(session: Session, campaign_id: UUID, accounts: Mapping[str, int]) -> None:

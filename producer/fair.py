@@ -7,11 +7,11 @@ claim nor be punished for coming late. Priority is a factor on the weight: urgen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-PRIORITY: Mapping[str, int] = {"high": 64, "normal": 8, "low": 1}
+from models.priority import share
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +25,30 @@ class LaneView:
 
     @property
     def share(self) -> float:
-        return max(1, self.weight) * PRIORITY.get(self.priority, PRIORITY["normal"])
+        return share(self.weight, self.priority)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The lane whose turn it is, and the clock of the queue when it starts."""
+    """The lane whose turn it is, from where it is charged, and the queue's clock."""
 
     lane: LaneView
     start: float
+    virtual_time: float
 
     def finish(self, size: int) -> float:
         return self.start + size / self.lane.share
 
 
 def next_turn(lanes: Sequence[LaneView], virtual_time: float) -> Turn | None:
-    """The lane with the earliest finish for one more unit; ties go to the heavier, then to the older campaign."""
+    """The lane with the earliest finish for one more unit; ties go to the heavier, then to the older campaign.
+
+    `lanes` are all that have something to send. The queue's clock never passes one of them, so whoever is behind the
+    clock was idle, and whoever waits keeps its place: no lane starves, however light.
+    """
     if not lanes:
         return None
-    start: Callable[[LaneView], float] = lambda lane: max(lane.finish, virtual_time)  # noqa: E731 - used three times
-    lane = min(lanes, key=lambda lane: (start(lane) + 1 / lane.share, -lane.share, lane.campaign_id.hex))
-    return Turn(lane, start(lane))
+    starts = {lane.campaign_id: max(lane.finish, virtual_time) for lane in lanes}
+    key = lambda lane: (starts[lane.campaign_id] + 1 / lane.share, -lane.share, lane.campaign_id.hex)  # noqa: E731
+    lane = min(lanes, key=key)
+    return Turn(lane, starts[lane.campaign_id], min(starts.values()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -39,7 +39,7 @@ from providers.base import (
 )
 from providers.cliqtel_answers import CODES, allowance_of, judge_send, problem, signal_of
 from providers.cliqtel_lookup import Window, clock_drift, sighting
-from providers.cliqtel_reports import parse
+from providers.cliqtel_reports import ID, parse
 from providers.cliqtel_signature import signed
 from providers.shared import (
     Options,
@@ -48,6 +48,7 @@ from providers.shared import (
     credential,
     dig,
     digits,
+    endpoint_base,
     flag,
     join_url,
     json_or_none,
@@ -88,14 +89,14 @@ class Cliqtel:
     max_recipients = 1
     pulls = True
     pushes = True
-    no_report_note = None
+    no_report_note: str | None = None
     report_deadline = 259_200.0
     shares_poll_budget = True
 
     def __init__(self, settings: AccountSettings, clock: Clock = lambda: datetime.now(UTC)) -> None:
         options = Options(settings.options)
         self._key = credential(settings, "api_key")
-        self._settings = settings
+        self._settings = replace(settings, base_url=_base(settings.base_url))
         self._clock = clock
         self._number_id = options.whole("from_number_id", 0, 1, 10**12) or None
         self._senders = frozenset(_e164(one) for one in options.text("senders").split(",") if one.strip())
@@ -188,7 +189,7 @@ class Cliqtel:
         because some routes stop at `sent` for ever and the list since then would be the whole budget."""
         old = work.now is not None and work.now - work.oldest > _OLD
         if old and len(work.groups) <= _STRAGGLERS and (work.groups or work.all_grouped):
-            return [Page({"id": group}) for group in work.groups if re.fullmatch("[0-9]+", group)]
+            return [Page({"id": group}) for group in work.groups if re.fullmatch(ID, group)]
         return [Page(self._since(work.oldest - _OVERLAP))]
 
     def _since(self, at: datetime) -> dict[str, str]:
@@ -311,13 +312,16 @@ class Cliqtel:
             if (number_id := whole(row, "id")) and (number := text(row, "number")) and flag(row, "sms_enabled")
         ]
 
+    def sender_ids(self, reply: Reply) -> frozenset[str]:
+        """The numbers a campaign may name as its sender."""
+        return frozenset(_e164(one.number) for one in self.read_senders(reply))
+
     def probe_request(self) -> Request:
         return self.senders_request()
 
     def read_probe(self, reply: Reply) -> str:
         """Lists the senders. Raises BadBody when the account's own choice is not among them."""
-        senders = self.read_senders(reply)
-        numbers = {_e164(one.number) for one in senders}
+        senders, numbers = self.read_senders(reply), self.sender_ids(reply)
         if self._number_id is not None and self._number_id not in {one.id for one in senders}:
             raise BadBody(f"from_number_id {self._number_id} is no active SMS number of the account")
         if missing := self._senders - numbers:
@@ -325,6 +329,15 @@ class Cliqtel:
         if not numbers:
             raise BadBody("the key is accepted, but the account has no active SMS number")
         return "ok, senders " + ", ".join(sorted(numbers))
+
+
+_PATH = "/api/v1/sms"
+
+
+def _base(given: str) -> str:
+    """The documented base URL, whether it was written with an endpoint or, for Cliqtel's own host, without its path."""
+    bare = endpoint_base(given, "/messages", "/numbers")
+    return f"{bare}{_PATH}" if re.fullmatch(r"https?://(www\.)?cliqtel\.com", bare) else bare
 
 
 def _e164(number: str) -> str:

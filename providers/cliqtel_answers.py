@@ -6,6 +6,7 @@ Source: Cliqtel SMS API Reference, "Error Handling", "Rate Limits"; its public A
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ _F = FailureClass
 CODES: dict[str, tuple[FailureClass, str]] = {
     "unauthenticated": (_F.ACCOUNT, "the API key is missing or not accepted"),
     "insufficient_scope": (_F.ACCOUNT, "the API key lacks a scope (sms:read, sms:write)"),
-    "not_found": (_F.ACCOUNT, "there is nothing at this address"),
+    "not_found": (_F.ACCOUNT, "there is nothing at this address: base_url must end in /api/v1/sms"),
     "insufficient_balance": (_F.ACCOUNT, "the wallet's balance is too low"),
     "number_not_found": (_F.SENDER, "the sender is not an active SMS number of the account"),
     "validation_error": (_F.CONTENT, "a parameter is missing or invalid"),
@@ -55,6 +56,9 @@ CODES: dict[str, tuple[FailureClass, str]] = {
 _SETUP = frozenset({"unauthenticated", "insufficient_scope", "not_found"})
 _BALANCE = "insufficient_balance"
 _FIELDS: dict[str, FailureClass] = {"to": _F.RECIPIENT, "from": _F.SENDER, "from_number_id": _F.SENDER}
+
+# how the framework behind the API words a validation error that names no field of its own
+_FIELD = re.compile(r"\b[Tt]he (to|from|from_number_id) field\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,10 @@ def error_of(reply: Reply, body: object, secrets: Sequence[str]) -> _Error | Non
     nested = mapping(body, "error")
     code = text(nested, "code") or text(body, "error")
     fields = _fields(mapping(body, "errors")) | _fields(nested.get("errors")) | _fields(nested.get("details"))
+    message = showable(nested.get("message") or dig(body, "message"), secrets)
+    fields |= frozenset(_FIELD.findall(message))
     if code is None and reply.status in (400, 422) and fields:
         code = "validation_error"
-    message = showable(nested.get("message") or dig(body, "message"), secrets)
     return _Error(showable(code, secrets, 60), message, fields) if code else None
 
 

@@ -86,12 +86,12 @@ def _doubtful(one: Sought, row: Row) -> bool:
 
 
 def _candidate(row: Row) -> tuple[tuple[datetime, int], Report] | None:
-    report, number = read_row(row), whole(row, "id")
-    if isinstance(report, str) or number is None:
+    report = read_row(row)
+    if isinstance(report, str):
         return None
     created = timestamp(row.get("created_at")) or datetime.max.replace(tzinfo=UTC)
     # whatever its status says, the row proves that the message was accepted
-    return (created, number), replace(report, state=report.state or MessageState.SUBMITTED)
+    return (created, whole(row, "id") or 0), replace(report, state=report.state or MessageState.SUBMITTED)
 
 
 def clock_drift(reply: Reply, now: datetime) -> float:

@@ -5,6 +5,7 @@ Source: Cliqtel SMS API Reference, "List Messages", "Get Message", "Delivery Sta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -26,6 +27,9 @@ STATES: dict[str, MessageState] = {
     "delivered": _S.DELIVERED,
     "failed": _S.UNDELIVERED,
 }
+
+ID = r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}"
+"""A message's id: a whole number in every sample, but other forms that are safe in a path do no harm."""
 
 _EVENT = "sms.status_updated"
 
@@ -65,16 +69,16 @@ def _read(row: object, stamp: datetime | None, received_at: datetime | None) -> 
 
 def read_row(row: Row, stamp: datetime | None = None) -> Report | str:
     """One outbound message, or why it cannot be read. `stamp`: the webhook's time, for rows without `updated_at`."""
-    number, status = whole(row, "id"), text(row, "status") or ""
-    if number is None or number < 0:
+    number, status = text(row, "id") or "", text(row, "status") or ""
+    if not re.fullmatch(ID, number):
         return "no readable id"
     state, parts, price = STATES.get(status.lower()), whole(row, "segments"), money(row.get("cost"))
     if state is None:
         tell_once("cliqtel", "status", status)
     return Report(
-        dedupe="|".join([str(number), status[:40], str(parts), "" if price is None else f"{price.normalize():f}"]),
+        dedupe="|".join([number, status[:40], str(parts), "" if price is None else f"{price.normalize():f}"]),
         state=state,
-        provider_id=str(number),
+        provider_id=number,
         msisdn=text(row, "to"),
         raw_status=status[:100],
         failure=_failure(state),
@@ -82,7 +86,7 @@ def read_row(row: Row, stamp: datetime | None = None) -> Report | str:
         parts=parts if parts and parts > 0 else None,
         price=price,
         currency=text(row, "currency"),
-        group_id=str(number),
+        group_id=number,
     )
 
 

@@ -30,6 +30,7 @@ from providers.base import (
     Submission,
     Verdict,
 )
+from providers.extras import Question
 from providers.qikberry_answers import allowance_of, read_envelope, signal_of
 from providers.qikberry_options import read_account
 from providers.qikberry_webhooks import verify
@@ -117,6 +118,19 @@ class Qikberry:
             raise BadBody("the answer is not a JSON object")
         balances = [line for line in map(_balance, _services(envelope.data)) if line]
         return f"ok, balance {', '.join(balances)}" if balances else "ok"
+
+    def questions(self) -> Sequence[Question]:
+        """Whether there is anything at the send endpoint, whose path the document does not print: asked by GET, which
+        sends nothing. A place that only takes POST says 405, no such place says 404."""
+        account = self._account
+        path = account.paths[account.mode]
+        return (Question(f"path {path}", qikberry_requests.get(account, account.mode), self._read_path, doubt=True),)
+
+    def _read_path(self, reply: Reply) -> str:
+        path, mode = self._account.paths[self._account.mode], self._account.mode
+        if reply.status == 404:
+            raise BadBody(f"HTTP 404: perhaps nothing takes {path} there; see options.paths.{mode} and options.mode")
+        return f"something answers at {path} (HTTP {reply.status})"
 
     # --- the provider's own suppressions ---
 

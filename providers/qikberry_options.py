@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from providers.base import AccountSettings, Outgoing
-from providers.shared import Options, credential, join_url
+from providers.shared import Options, credential, endpoint_base, join_url
 
 # Qikberry developer documentation: "auth/me"; every other path from the public documentation of the same platform.
 # The documents say of each endpoint that elements of it "may change from service to service": so paths are options.
@@ -55,6 +56,7 @@ class Account:
     cross_check: bool
     poll_by_date: bool
     name_requests: bool
+    to_as_text: bool
     max_parts: int
     probe: str
 
@@ -85,14 +87,15 @@ def read_account(settings: AccountSettings) -> Account:
 
 def _read(settings: AccountSettings, given: Mapping[str, object], options: Options) -> Account:
     mode = options.choice("mode", MODES, "json")
+    paths = _paths(options)
     return Account(
-        base_url=settings.base_url,
+        base_url=_base(settings.base_url, paths),
         token=credential(settings, "access_token"),
         service=options.text("service").strip(),
         mode=mode,
         cap=_cap(settings.request_cap, mode),
         timeout=settings.timeout,
-        paths=_paths(options),
+        paths=paths,
         defaults=_defaults(given, options),
         webhook_id=options.text("webhook_id"),
         verification_token=options.text("verification_token") or settings.webhook_token or "",
@@ -104,9 +107,16 @@ def _read(settings: AccountSettings, given: Mapping[str, object], options: Optio
         cross_check=options.flag("cross_check"),
         poll_by_date=options.flag("poll_by_date"),
         name_requests=options.flag("name_requests"),
+        to_as_text=options.flag("to_as_text"),
         max_parts=options.whole("max_parts", 10, 1, 255),
         probe=options.choice("probe", ("balance", "me"), "balance"),
     )
+
+
+def _base(given: str, paths: Mapping[str, str]) -> str:
+    """The documented base URL, though it was written with an endpoint or (for Qikberry's own host) without its path."""
+    bare = endpoint_base(given, *paths.values())
+    return f"{bare}/api/v2" if re.fullmatch(r"https?://alerts\.qikberry\.com", bare) else bare
 
 
 def _cap(asked: int | None, mode: str) -> int:

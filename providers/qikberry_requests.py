@@ -101,7 +101,8 @@ def _send(account: Account, chunk: Sequence[Outgoing], bulk_ref: str) -> Body:
     return {
         **_fields(account, message),
         **_fixed(account, bulk_ref),
-        "to": [digits(message.msisdn)],
+        # "string: an array of message destination addresses", with an array in the sample
+        "to": digits(message.msisdn) if account.to_as_text else [digits(message.msisdn)],
         "custom": message.ref,
     }
 

@@ -42,7 +42,8 @@ def read_submit(account: Account, chunk: Sequence[Outgoing], reply: Reply) -> Su
 
 def _read(account: Account, chunk: Sequence[Outgoing], reply: Reply, envelope: Envelope | None) -> Submission:
     if not 200 <= reply.status < 300:
-        return _refused(chunk, *not_success(reply, envelope), envelope)
+        outcome, signal = not_success(reply, envelope)
+        return _refused(chunk, outcome, _hinted(account, reply.status, signal), envelope)
     if envelope is None:
         return all_alike(chunk, Unclear("unreadable_answer"))
     if envelope.ok is None:
@@ -55,6 +56,15 @@ def _read(account: Account, chunk: Sequence[Outgoing], reply: Reply, envelope: E
     if not envelope.refuses:
         return all_alike(chunk, Unclear("undocumented_status"))
     return _refused(chunk, *refusal(envelope.status, envelope, reply), envelope)
+
+
+def _hinted(account: Account, status: int, signal: Signal | None) -> Signal | None:
+    """The endpoints are not printed in the provider's document: where one is missing, say what to set instead."""
+    if status not in (404, 405) or not isinstance(signal, Misconfigured) or account.mode == "template":
+        return signal
+    path = account.paths[account.mode]
+    hint = f"nothing takes POST {path} there: set options.paths.{account.mode}, or another options.mode"
+    return Misconfigured(signal.code, f"{signal.reason}; {hint}", signal.retry_after)
 
 
 def _rows(data: object) -> list[object] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -48,10 +48,12 @@ from providers.qikli_answers import read_answer, signal_of
 from providers.qikli_codes import failure_of, status_of
 from providers.shared import (
     Options,
+    Remembered,
     basic_auth,
     credential,
     dig,
     digits,
+    endpoint_base,
     join_url,
     json_or_none,
     money,
@@ -73,6 +75,7 @@ MAX_MESSAGE_ID = 200
 MAX_PARTS = 25
 MAX_BYTES = 4000
 MAX_VALIDITY = 2880  # minutes; more is silently cut to this
+DEFAULT_ROWS = 50  # of a page of reports that names no limit
 MAX_ROWS = 1000  # of a page of reports or logs
 MAX_REQUEST = 1000  # recipients: with texts of 4000 bytes a request stays under about 5 MB
 LOGS_AT_ONCE = 50  # message ids in one look-up: keeps the URL under 2 KB
@@ -104,7 +107,8 @@ class Qikli:
         user, password = credential(settings, "username"), credential(settings, "password")
         if ":" in user:
             raise ValueError("credentials.username: holds a colon, which HTTP Basic cannot carry")
-        self._settings = settings
+        # the manual prints the send endpoint as its "Base URL"
+        self._settings = replace(settings, base_url=endpoint_base(settings.base_url, SEND, REPORTS, LOGS))
         self._secrets = (user, password, basic_auth(user, password).removeprefix("Basic "))
         self._headers = {
             "Authorization": basic_auth(user, password),
@@ -134,6 +138,8 @@ class Qikli:
             "transliteration": options.choice("transliteration", TRANSLITERATIONS),
             "language": options.choice("language", LANGUAGES),
         }
+        self._choices = Remembered(self._choose)
+        self._faults = Remembered(self._fault)
         options.done()
         if not self.pulls and not self._settings.webhook_url:
             raise ValueError("options.pull: found false, expected true unless reports are pushed to a webhook URL")
@@ -142,14 +148,13 @@ class Qikli:
 
     def check(self, message: Outgoing) -> Failure | None:
         """What Qikli would refuse: number, sender, length, ids, options; the codes are Qikli's where it has one."""
-        looks: tuple[Callable[[Outgoing], Failure | None], ...] = (
-            _check_number,
-            self._check_sender,
-            _check_text,
-            _check_ref,
-            self._check_options,
+        return (
+            _check_number(message)
+            or self._check_sender(message)
+            or _check_text(message)
+            or _check_ref(message)
+            or self._faults.of(message.options)
         )
-        return next((failure for look in looks if (failure := look(message))), None)
 
     def _check_sender(self, message: Outgoing) -> Failure | None:
         sender = message.sender
@@ -164,8 +169,8 @@ class Qikli:
         reason = f"the sender must be 3 to {self._named_length} letters and digits, or 3 to 14 digits"
         return Failure("from", FailureClass.SENDER, reason)
 
-    def _check_options(self, message: Outgoing) -> Failure | None:
-        chosen = self._chosen(message)
+    def _fault(self, options: Mapping[str, str]) -> Failure | None:
+        chosen = self._choices.of(options)
         if chosen["transliteration"] not in ("", *TRANSLITERATIONS):
             return Failure("transliteration", FailureClass.CONTENT, "unknown transliteration")
         if chosen["language"] not in ("", *LANGUAGES):
@@ -176,7 +181,10 @@ class Qikli:
 
     def _chosen(self, message: Outgoing) -> dict[str, str]:
         """The message's own options over the account's defaults."""
-        return {name: message.options.get(name) or default for name, default in self._defaults.items()}
+        return self._choices.of(message.options)
+
+    def _choose(self, options: Mapping[str, str]) -> dict[str, str]:
+        return {name: options.get(name) or default for name, default in self._defaults.items()}
 
     def warnings(self, message: Outgoing) -> Sequence[str]:
         if (message.validity or 0) > MAX_VALIDITY * 60:
@@ -251,9 +259,13 @@ class Qikli:
         return self._get(REPORTS, {**page.query, "limit": str(self._limit)})
 
     def following(self, page: Page, reply: Reply) -> Page | None:
-        """The same question again while pages come full. Strictly one after the other: every answer is read once."""
+        """The same question again while pages come full. Strictly one after the other: every answer is read once.
+
+        A page of the documented default counts as full, too: a server may give less at once than it was asked for.
+        """
         count = len(_results(json_or_none(reply)) or ()) if reply.status == 200 else 0
-        return Page(page.query, page.number + 1, page.seen + count) if count >= self._limit else None
+        full = count >= min(self._limit, DEFAULT_ROWS)
+        return Page(page.query, page.number + 1, page.seen + count) if full else None
 
     def parse_reports(self, raw: Raw) -> Parsed:
         results = _results(parse_json(raw.body))

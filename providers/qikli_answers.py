@@ -99,7 +99,14 @@ def _claims(chunk: Sequence[Outgoing], entries: Sequence[dict[str, object]]) -> 
         number = digits(message.msisdn)
         if message.id not in claimed and waiting[number] == 1 and len(left.get(number, ())) == 1:
             claimed[message.id] = left[number]
+    if len(chunk) == len(entries) == 1 and not claimed and _names_nobody(entries[0]):
+        claimed[chunk[0].id] = [entries[0]]  # one asked, one answered, and nothing in it speaks of another
     return claimed
+
+
+def _names_nobody(entry: Mapping[str, object]) -> bool:
+    """Neither a number nor an id of ours; an id of the provider's own is no contradiction."""
+    return entry.get("to") is None and isinstance(entry.get("messageId"), str | None)
 
 
 def _agreed(outcomes: Sequence[Outcome]) -> Outcome:

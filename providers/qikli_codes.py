@@ -81,6 +81,8 @@ GROUPS: dict[int, Status] = {
     REJECTED: Status("REJECTED", (REJECTED,), _S.REJECTED, _F.UNSPECIFIED),
 }
 
+GROUP_NAMES: dict[str, int] = {group.name: number for number, group in GROUPS.items()}
+
 UNKNOWN = Status("UNKNOWN", (), None, _F.UNSPECIFIED, "a status nobody documented")
 
 FLOODED_FOR = 3600.0
@@ -351,12 +353,19 @@ OPT_OUT_ERRORS = frozenset({573, 603, 604, 2050, 4137, 4140})
 def status_of(payload: object) -> Status:
     """The meaning of a `status` object: by group, then by id. An id that contradicts its group is not believed; one
     without any group is."""
-    group, number = whole(payload, "groupId"), whole(payload, "id")
+    group, number = _group(payload), whole(payload, "id")
     known = STATUSES.get(number) if number is not None else None
     if known and (group in known.groups or dig(payload, "groupId") is None):
         return known
     tell_once("qikli", "status", f"{group}/{number}")
     return GROUPS.get(group, UNKNOWN) if group is not None else UNKNOWN
+
+
+def _group(payload: object) -> int | None:
+    """By its id; only where there is none, by its name (Qikli manual, Status groups)."""
+    if dig(payload, "groupId") is not None:
+        return whole(payload, "groupId")
+    return GROUP_NAMES.get((text(payload, "groupName") or "").upper())
 
 
 def failure_of(status: object, error: object = None, secrets: tuple[str, ...] = ()) -> Failure | None:

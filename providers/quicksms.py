@@ -7,6 +7,7 @@ Source: QuickSMS API Documentation, version 2.0 (March 2026).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +19,7 @@ from providers.base import (
     Forged,
     Genuine,
     LookUpPolicy,
+    Misconfigured,
     NoAnswer,
     OpenWork,
     Outgoing,
@@ -25,17 +27,20 @@ from providers.base import (
     Parsed,
     Push,
     Raw,
+    ServerTrouble,
     Sighting,
     Signal,
     Sought,
     Submission,
+    Throttle,
     Unclear,
     Verdict,
 )
+from providers.extras import Question
 from providers.quicksms_push import Kind, items_of, kind_of, parse, signature_fault
 from providers.quicksms_v1 import V1Send
 from providers.quicksms_v2 import Clock, V2Send, utc_now
-from providers.shared import Options, all_alike, join_url, json_or_none, same_secret, text
+from providers.shared import Options, all_alike, endpoint_base, join_url, json_or_none, same_secret, text
 from providers.wire import BadBody, Reply, Request, Send
 
 _V1_ANSWER = Genuine(body=b"RECEIVED", content_type="text/plain")  # V1 wants this word, within about a second
@@ -69,6 +74,8 @@ class QuickSms:
     shares_poll_budget = False
 
     def __init__(self, settings: AccountSettings, clock: Clock = utc_now) -> None:
+        # the document prints base URL and endpoint as one in its samples
+        settings = replace(settings, base_url=endpoint_base(settings.base_url, "/v1/messages", "/v1", "/rcs/v2/api"))
         options = Options(settings.options)
         self._legacy = options.choice("api", ("v2", "v1"), "v2") == "v1"
         self._window = options.whole("webhook_window", 300, 0, 86_400)
@@ -135,8 +142,8 @@ class QuickSms:
         return {one.message.id: NoAnswer("QuickSMS cannot be asked about a message") for one in sought}
 
     def probe_request(self) -> Request:
-        """The health page, without credentials: no documented endpoint proves them without sending, and a wrong
-        login counts towards the lock-out of our whole address."""
+        """The health page, without credentials: a wrong login counts towards the lock-out of our whole address, and the
+        contract of a probe allows no more than one request. Whether the key is right, `questions` asks."""
         url = join_url(self._settings.base_url, "/v1/health")
         return Request("GET", url, {"Accept": "application/json"}, timeout=self._settings.timeout)
 
@@ -144,7 +151,26 @@ class QuickSms:
         said = text(json_or_none(reply), "status") or "unreadable"
         if reply.status != 200 or said != "healthy":
             raise BadBody(f"health page: HTTP {reply.status}, {said[:40]}")
-        return "reachable and healthy; whether the credentials are right shows only when a message is sent"
+        unproven = "; whether the login is right shows only when a message is sent" if self._legacy else ""
+        return f"reachable and healthy{unproven}"
+
+    def questions(self) -> Sequence[Question]:
+        """V2: a send without recipient, text and sender. It can only be refused; what for tells whether the key is
+        right. V1 numbers the missing field before the wrong password, so there it would prove nothing."""
+        if self._legacy:
+            return ()
+        empty = self._api.request(Outgoing("probe", "probe", "", "", ""))
+        headers = {name: value for name, value in empty.headers.items() if name != "Idempotency-Key"}
+        request = Request("POST", empty.url, headers, b'{"sandbox":true}', empty.timeout)
+        return (Question("API key", request, self._read_empty_send),)
+
+    def _read_empty_send(self, reply: Reply) -> str:
+        signal = self._api.signal(reply)
+        if isinstance(signal, Misconfigured | Throttle | ServerTrouble):
+            raise BadBody(f"HTTP {reply.status}, {signal.reason}")
+        if reply.status not in (400, 422):
+            raise BadBody(f"HTTP {reply.status} to an empty request, expected 400 or 422")
+        return "the API key is accepted"
 
 
 def _is_inbound(body: bytes) -> bool:

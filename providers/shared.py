@@ -11,9 +11,10 @@ import hmac
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
+from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 from providers.base import (
@@ -34,6 +35,8 @@ from providers.wire import BadBody, Reply
 
 log = logging.getLogger("drumline.providers")
 
+T = TypeVar("T")
+
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
@@ -41,6 +44,14 @@ def join_url(base: str, path: str, query: Mapping[str, str] | None = None) -> st
     """`base` (with or without a trailing slash or path prefix) + `path` + the encoded query."""
     url = f"{base.rstrip('/')}/{path.lstrip('/')}" if path else base
     return f"{url}?{urlencode(query)}" if query else url
+
+
+def endpoint_base(base: str, *endpoints: str) -> str:
+    """The base URL without an endpoint that was configured along with it: documents print base and endpoint as one."""
+    bare = base.rstrip("/")
+    for endpoint in sorted(endpoints, key=len, reverse=True):
+        bare = bare.removesuffix(f"/{endpoint.strip('/')}").rstrip("/")
+    return bare
 
 
 def basic_auth(user: str, password: str) -> str:
@@ -57,6 +68,26 @@ def same_secret(given: str | None, expected: str | None) -> bool:
     if not given or not expected:
         return False
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+class Remembered(Generic[T]):
+    """What was made of a message's options the last time. A campaign's messages share one mapping, so a million checks
+    read it once; another mapping is read anew. Mappings that were handed over are not changed any more."""
+
+    __slots__ = ("_last", "_make")
+
+    def __init__(self, make: Callable[[Mapping[str, str]], T]) -> None:
+        self._make = make
+        self._last: tuple[Mapping[str, str], T] | None = None
+
+    def of(self, options: Mapping[str, str]) -> T:
+        last = self._last
+        if last is None or last[0] is not options:
+            self._last = last = (options, self._make(options))
+        return last[1]
 
 
 # --- JSON access -----------------------------------------------------------------------------------------------------

@@ -105,10 +105,10 @@ def _parse(page: InboxPage, provider: Provider | None) -> Parsed:
 
 
 def _opt_out(session: Session, opt_outs: Sequence[OptOut], now: datetime) -> None:
-    insert_new(session, Suppression, [row for opt_out in opt_outs if (row := _suppression(opt_out, now))])
+    insert_new(session, Suppression, [row for opt_out in opt_outs if (row := suppression_row(opt_out, now))])
 
 
-def _suppression(opt_out: OptOut, now: datetime) -> dict[str, Any] | None:
+def suppression_row(opt_out: OptOut, now: datetime) -> dict[str, Any] | None:
     number = parse_msisdn(opt_out.msisdn)
     if not isinstance(number, Msisdn):
         log.warning("opt_out_without_number", source=opt_out.source)

@@ -67,7 +67,7 @@ class LimiterSettings:
     recheck: float = 0.1
     ramp_from: float = 0.25
     peak: float = 2.0
-    seed_slack: float = 2.5
+    seed_slack: float = 5.0
     observe_every: float = 0.25
     trip_timeout: float = 2.0
 
@@ -248,7 +248,7 @@ class RateLimiter:
             self._settings.ramp_from,
             _ramp_length(budget.windows),
             int(pace.tolerance * MICROSECOND),
-            self._settings.peak,
+            budget.peak or self._settings.peak,
             len(budget.windows),
             *chain.from_iterable(_window_args(budget.windows, pace)),
             *_spans(budget.windows, pace),

@@ -59,12 +59,13 @@ class Cost:
 class Budget:
     """The windows that some requests of one account share: "submit" (polls too, where the provider shares them).
 
-    Without windows nothing is paced, but a block is still obeyed.
+    Without windows nothing is paced, but a block is still obeyed. `peak` overrides how fast it may catch up.
     """
 
     account: str
     windows: tuple[Window, ...]
     name: str = "submit"
+    peak: float | None = None
 
     @property
     def key(self) -> str:
@@ -73,17 +74,17 @@ class Budget:
 
 def submit_budget(account: Account) -> Budget:
     """What submitting on this account shares."""
-    return Budget(account.name, _windows(account.limits))
+    return Budget(account.name, windows_of(account.limits))
 
 
 def poll_budget(account: Account) -> Budget:
     """What polls and look-ups share: the same as submitting, unless the account has limits of their own for them."""
     if account.poll_limits is None:
         return submit_budget(account)
-    return Budget(account.name, _windows(account.poll_limits), name="poll")
+    return Budget(account.name, windows_of(account.poll_limits), name="poll")
 
 
-def _windows(limits: Sequence[Limit]) -> tuple[Window, ...]:
+def windows_of(limits: Sequence[Limit]) -> tuple[Window, ...]:
     return tuple(Window(limit.limit, limit.per, limit.counts) for limit in limits)
 
 

@@ -37,13 +37,14 @@ from providers.base import (
     Refused,
     Report,
     Sighting,
+    Signal,
     Sought,
     Unclear,
 )
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide, report_deadline
 from workers.fold import report_move
-from workers.gate import Cost, Pass, Wait
+from workers.gate import Cost, Gate, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
@@ -238,38 +239,49 @@ def _linked(session: Session, account: str, sightings: Mapping[str, Sighting]) -
     return [found for found in session.execute(query).scalars() if found] if ids else []
 
 
-async def charged_send(runtime: Runtime, account: AccountRuntime, request: Request, kind: str) -> Reply:
-    """One request that is no submit: counted against the account's limits and kept as an Attempt.
+async def charged_send(
+    runtime: Runtime,
+    account: AccountRuntime,
+    request: Request,
+    kind: str,
+    *,
+    gate: Gate | None = None,
+    lessons: tuple[type[Signal], ...] | None = None,
+) -> Reply:
+    """One request that is no submit: counted against the account's limits (of `gate`, by default those of polls) and
+    kept as an Attempt. `lessons`: the only signals that may be learnt from the answer, where not all.
 
     Raises NotSent or OutcomeUnknown; NotSent also when no permit is to be had in good time.
     """
-    attempt_id, passed = await _permit_for(runtime, account, kind)
+    gate = gate or account.poll_gate
+    attempt_id, passed = await _permit_for(runtime, account, gate, kind)
     started = time.monotonic()
     try:
         reply = await account.client.send(request)
     except (NotSent, OutcomeUnknown) as error:
-        await account.poll_gate.failed(error, passed)
+        await gate.failed(error, passed)
         await runtime.recorder.record(
             _ended(attempt_id, started, getattr(error, "partial", None), "failed", error.reason)
         )
         raise
     signal, allowance = account.provider.read_signal(reply)
-    await account.poll_gate.learn(signal, allowance, passed)
+    learnt = signal if lessons is None or isinstance(signal, lessons) else None
+    await gate.learn(learnt, allowance, passed)
     await runtime.recorder.record(_ended(attempt_id, started, reply.status, "answered", None))
     return reply
 
 
-async def _permit_for(runtime: Runtime, account: AccountRuntime, kind: str) -> tuple[UUID, Pass]:
+async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kind: str) -> tuple[UUID, Pass]:
     """A begun attempt whose moment has come. A moment may be missed while the attempt is written: then another one."""
     for _ in range(PERMIT_TRIES):
-        passed = await account.poll_gate.one(Cost(1, 0, 0), HORIZON)
+        passed = await gate.one(Cost(1, 0, 0), HORIZON)
         if isinstance(passed, Wait):
             raise NotSent("no_permit", f"{passed.reason}: {passed.seconds:.0f} s")
         attempt_id = new_id()
         await runtime.write(_begin, attempt_id, account.name, kind, runtime.now())
         if await passed.wait():
             return attempt_id, passed
-        await account.poll_gate.unused(passed)
+        await gate.unused(passed)
         await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
     raise NotSent("permit_missed", f"{PERMIT_TRIES} times in a row")
 

@@ -29,6 +29,7 @@ from config import names
 from config.accounts import Account
 from config.settings import Settings
 from models.database import PASSING_ERRORS, Database
+from models.steering import Caps
 from providers.accounts import open_provider
 from providers.base import Provider
 from providers.http import Carrier, ConnectionSettings, HttpClient
@@ -36,7 +37,9 @@ from providers.wire import NotSent, Reply, Request
 from workers.breaker import CircuitBreaker
 from workers.chunks import Cap, request_cap
 from workers.decide import Rules
+from workers.desk import Desk
 from workers.gate import Gate, make_gates, past_costs
+from workers.intent_pace import IntentPace
 from workers.rate_limit import RateLimiter
 from workers.record import Answered, Recorder, write_answers
 from workers.retry import DEFAULT, QIKBERRY, QUICKSMS, Backoff
@@ -46,6 +49,7 @@ log = structlog.get_logger("drumline.runtime")
 P = ParamSpec("P")
 T = TypeVar("T")
 BACKOFFS = {"quicksms": QUICKSMS, "qikberry": QIKBERRY}
+SHOW_SPACING = 0.1  # seconds
 WAKE_SPACING = 0.2  # seconds: many batches may end at once, one dispatch serves them all
 
 
@@ -60,6 +64,8 @@ class AccountRuntime:
     poll_gate: Gate  # polls and look-ups; the same budget where the provider shares it
     cap: Cap
     rules: Rules
+    desk: Desk
+    pace: IntentPace
     in_flight: int = 0
 
     @property
@@ -102,12 +108,16 @@ class Runtime:
         self.now = now or database.now
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"[-64:]
         self.lease_seconds = settings.lease_seconds
+        self.default_caps = Caps(
+            settings.cap_messages, round(settings.cap_hours * 3600), round(settings.repeat_minutes * 60)
+        )
         self.stopping = False
         self._send_task = send_task
         self._opened: dict[str, asyncio.Task[AccountRuntime]] = {}
         self._adapters: dict[str, Provider] = {}
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="database")
         self._wake_planned = False
+        self._shown: set[str] = set()
         self.loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ready = threading.Event()
@@ -208,6 +218,7 @@ class Runtime:
     async def _open(self, account: Account) -> AccountRuntime:
         provider = open_provider(account, self.settings.public_url)
         gates = make_gates(self, account, provider)
+        pace = IntentPace()
         backoff = BACKOFFS.get(account.provider, DEFAULT)
         return AccountRuntime(
             account=account,
@@ -217,8 +228,10 @@ class Runtime:
                 Carrier.HTTPX,
             ),
             gate=gates.submit,
+            desk=Desk(gates.submit, lambda: pace.horizon),
+            pace=pace,
             poll_gate=gates.poll,
-            cap=request_cap(provider.max_recipients, account.limits),
+            cap=request_cap(provider.max_recipients, (*account.limits, *account.sender_limits)),
             rules=Rules(
                 max_tries=backoff.max_tries,
                 backoff=partial(_delay, backoff),
@@ -238,6 +251,16 @@ class Runtime:
     def _wake(self) -> None:
         self._wake_planned = False
         self.send_later(names.DISPATCH, names.CONTROL_QUEUE)
+
+    def show_account(self, account: str) -> None:
+        """Something changed for the whole account: tell the dispatcher's side now, not only at the next tick."""
+        if account not in self._shown:
+            self._shown.add(account)
+            self.loop.call_later(SHOW_SPACING, self._show, account)
+
+    def _show(self, account: str) -> None:
+        self._shown.discard(account)
+        self.send_later(names.SNAPSHOT, names.account_queue(account), account)
 
     def send_later(self, task: str, queue: str, *args: str) -> None:
         """Send a task from a thread of the pool. It may get lost; every task is also sent by beat or the sweep."""

@@ -24,24 +24,32 @@ from models.leases import Lease
 from models.moves import Move, apply_moves
 from models.queries import due_messages
 from models.states import CampaignState, MessageState
+from models.steering import Caps
 from models.tables import Attempt, Campaign, Message, Suppression
 from models.types import new_id
 from providers.base import Accepted, LookUpBy, Outcome, Outgoing, Refused, Submission, Unclear
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
-from workers.chunks import cut
+from workers.brief import Brief, brief_of, defer
+from workers.caps import Candidate, lock, moves_against
+from workers.chunks import Cap, cut
 from workers.decide import Position, decide
-from workers.gate import Cost, Pass, Wait
+from workers.gate import Cost, Door, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
 from workers.suppress import SuppressOn, suppression_of
+from workers.way import Way, find_way
 
 log = structlog.get_logger("drumline.submit")
 
 SLICE = 500  # messages loaded at a time: bounds the memory of a large batch
-WAVE = 64  # requests whose intents share a transaction
-HORIZON = 0.5  # seconds: intents are not written for permits further ahead, so that a pause takes hold at once
-PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees the thread
+# Seconds after an intent in which its request may still leave: less than a limiter without memory allows for
+# (LimiterSettings.seed_slack), for it takes a request's age from its intent.
+BOARDING = 4.0
+PARK_AT_LEAST = 1.0  # seconds: for less, dispatching goes on
+GATHER = 0.12  # seconds: waits are at least that long, so that permits come several at a time; the horizon covers it
+PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees its place
+TURN = 10.0  # seconds: a batch that waits for its campaign's own limit makes room after so long
 SEND_MARGIN = 2.0  # seconds before the lease's end in which nothing leaves any more
 
 
@@ -53,6 +61,7 @@ class Ended(StrEnum):
     STOPPING = "stopping"  # the process shuts down
     LEASE_LOST = "lease_lost"
     NOT_RUNNING = "not_running"  # paused or cancelled
+    CLOSED = "closed"  # the recipients' window closed
     NOT_OURS = "not_ours"  # someone else has the lease
 
 
@@ -64,6 +73,10 @@ class Chunk:
     messages: tuple[Outgoing, ...]
     positions: dict[str, Position]
     request: Request
+
+    @property
+    def ids(self) -> tuple[UUID, ...]:
+        return tuple(UUID(message.id) for message in self.messages)
 
     @property
     def cost(self) -> Cost:
@@ -97,10 +110,17 @@ class BatchWork:
         self._safe_until = leased_at + runtime.lease_seconds - SEND_MARGIN
         self._ended: Ended | None = None
         self._resume_at: datetime | None = None
+        self._began = leased_at
+        self._way: Way | None = None
+        self._shut: Wait | None = None
+        self._waited = 0.0
+        self.brief = Brief()
+        self._opens_at: datetime | None = None
 
     async def run(self) -> Ended:
         keeper = asyncio.create_task(self._keep_lease(), name="lease-keeper")
         try:
+            self.brief = await self.runtime.read(brief_of, self.lease, self.runtime.default_caps)
             while self._stopped() is None and await self._step():
                 pass
         except self.runtime.database_errors as error:
@@ -116,34 +136,50 @@ class BatchWork:
 
     async def _step(self) -> bool:
         """Send one wave. False: nothing is due any more, or work has to stop."""
+        if self._window_closed():
+            return False
         if not self.waiting and not await self._load():
             return False
         if self.account.room() <= 0:
             await self._land_one()
             return True
-        chunks = self._next_chunks(min(self.account.room(), WAVE))
-        answer = await self.account.gate.ask([chunk.cost for chunk in chunks], HORIZON)
+        way = self._way or await self._find_way()
+        stride = await way.stride()
+        chunks = self._next_chunks(min(self.account.room(), stride.most), way.cap)
+        answer = await self.account.gate.ask([chunk.cost for chunk in chunks], stride.horizon, way.tolls)
         if isinstance(answer, Wait):
             self._put_back(chunks)
             return await self._wait(answer)
+        self._waited = 0.0
+        way.went(chunks[0].cost)
         granted = chunks[: len(answer)]
         self._put_back(chunks[len(answer) :])
         return await self._launch(granted, answer)
 
+    def _window_closed(self) -> bool:
+        self._opens_at = self.brief.shut_until(self.runtime.now())
+        if self._opens_at is not None:
+            self._stop(Ended.CLOSED)
+        return self._opens_at is not None
+
     async def _load(self) -> bool:
         now = self.runtime.now()
-        loaded = await self.runtime.write(_load, self.lease, now, SLICE)
+        loaded = await self.runtime.write(_load, self.lease, self.brief, now, SLICE)
         self.waiting.extend(loaded)
         if not loaded and self.flights:
             await self._land_all()  # what came back may be due again
-            self.waiting.extend(await self.runtime.write(_load, self.lease, self.runtime.now(), SLICE))
+            self.waiting.extend(await self.runtime.write(_load, self.lease, self.brief, self.runtime.now(), SLICE))
         return bool(self.waiting)
 
-    def _next_chunks(self, most: int) -> list[Chunk]:
+    async def _find_way(self) -> Way:
+        self._way = await find_way(self.runtime, self.account, self.lease, self.waiting[0][0].sender)
+        return self._way
+
+    def _next_chunks(self, most: int, cap: Cap) -> list[Chunk]:
         chunks: list[Chunk] = []
         while self.waiting and len(chunks) < most:
-            window = [self.waiting[i] for i in range(min(len(self.waiting), self.account.cap.recipients))]
-            messages = next(iter(cut([message for message, _ in window], self.account.cap)))
+            window = [self.waiting[i] for i in range(min(len(self.waiting), cap.recipients))]
+            messages = next(iter(cut([message for message, _ in window], cap)))
             taken = [self.waiting.popleft() for _ in messages]
             chunks.append(self._chunk(messages, {message.id: position for message, position in taken}))
         return chunks
@@ -158,24 +194,42 @@ class BatchWork:
             self.waiting.extendleft((message, chunk.positions[message.id]) for message in reversed(chunk.messages))
 
     async def _wait(self, answer: Wait) -> bool:
-        if answer.seconds > PATIENCE:
+        if self._too_long(answer):
             self._stop(Ended.WAITING)
-            self._resume_at = self.runtime.now() + timedelta(seconds=answer.seconds)
+            # What holds for the whole account is said of the account: it may be opened again sooner.
+            self._shut = answer if answer.for_all else None
+            later = 1.0 if answer.for_all else max(answer.seconds, 1.0)
+            self._resume_at = self.runtime.now() + timedelta(seconds=later)
             return False
-        await self.runtime.pause(answer.seconds)
+        self._waited += answer.seconds
+        await self.runtime.pause(max(answer.seconds, GATHER))
         return True
+
+    def _too_long(self, answer: Wait) -> bool:
+        """Whether somebody else had better have this batch's place meanwhile."""
+        if answer.seconds > PATIENCE:
+            return True
+        match answer.door:
+            case Door.BREAKER | Door.BLOCKED | Door.REDIS:
+                return self._waited > PATIENCE
+            case Door.TOLL:
+                return time.monotonic() - self._began > TURN
+            case Door.PACE:
+                return False
 
     async def _launch(self, chunks: Sequence[Chunk], permits: Sequence[Pass]) -> bool:
         """Commit the intents, then let the requests fly."""
         rows = [_attempt_row(self.account, self.lease, chunk) for chunk in chunks]
-        state, moved = await self.runtime.write(_write_intents, self.lease, rows, self.runtime.now())
+        began = time.monotonic()
+        state, moved = await self.runtime.write(_write_intents, self.lease, rows, self.brief.caps, self.runtime.now())
+        self.account.pace.took(time.monotonic() - began)
         if state is not CampaignState.RUNNING:
             self._stop(Ended.LEASE_LOST if state is None else Ended.NOT_RUNNING)
             for permit in permits:
                 await self.account.gate.unused(permit)
             return False
         for chunk, permit in zip(chunks, permits, strict=True):
-            await self._fly(self._only(chunk, moved), permit)
+            await self._fly(self._only(chunk, moved), permit, began + BOARDING)
         return True
 
     def _only(self, chunk: Chunk, moved: frozenset[UUID]) -> Chunk:
@@ -188,21 +242,21 @@ class BatchWork:
         request = self.account.provider.submit_request(left, str(chunk.attempt_id))
         return Chunk(chunk.attempt_id, left, chunk.positions, request)
 
-    async def _fly(self, chunk: Chunk, permit: Pass) -> None:
+    async def _fly(self, chunk: Chunk, permit: Pass, latest: float) -> None:
         if not chunk.messages:
             await self.account.gate.unused(permit)
             return
         self.requests += 1
-        flight = asyncio.create_task(self._deliver(chunk, permit))
+        flight = asyncio.create_task(self._deliver(chunk, permit, latest))
         self.account.departed()
         self.flights.add(flight)
         flight.add_done_callback(self._landed)
 
     # --- one request -------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, chunk: Chunk, permit: Pass) -> None:
+    async def _deliver(self, chunk: Chunk, first: Pass, latest: float) -> None:
         """One request: wait for its slot, send, learn from the answer, record."""
-        passed = await self._clear_to_send(chunk, permit)
+        passed = await self._board(chunk, first, latest)
         if passed is None:
             await self._record_unsent(chunk)
             return
@@ -217,24 +271,26 @@ class BatchWork:
             await self.account.gate.failed(answer, passed)
         await self._record(chunk, submission, answer, elapsed)
 
-    async def _clear_to_send(self, chunk: Chunk, permit: Pass) -> Pass | None:
+    async def _board(self, chunk: Chunk, passed: Pass, latest: float) -> Pass | None:
         """Wait for the slot. A missed one is replaced while the intent stands: writing it back and forth would cost
-        more time than the next slots have. None: the request must not leave now."""
-        passed: Pass | Wait = permit
-        while self._may_send():
-            if isinstance(passed, Wait):
-                if passed.seconds > PATIENCE:
-                    return None
-                await self.runtime.pause(passed.seconds)
-            elif await passed.wait() and self._may_send():
+        more time than the next slots have. None: the request must not leave now, or not by `latest` (monotonic)."""
+        while True:
+            if await passed.wait() and self._may_send():
                 return passed
-            else:
-                await self.account.gate.unused(passed)
-            if self._may_send():
-                passed = await self.account.gate.one(chunk.cost, HORIZON)
-        if isinstance(passed, Pass):
             await self.account.gate.unused(passed)
-        return None
+            left = latest - time.monotonic()
+            if left <= 0 or not self._may_send():
+                return None
+            another = await self._rebook(chunk.cost, left, latest)
+            if another is None:
+                return None
+            passed = another
+
+    async def _rebook(self, cost: Cost, left: float, latest: float) -> Pass | None:
+        if self._way is None or not self._way.tolls:
+            return await self.account.desk.rebook(cost, latest)
+        answer = await self.account.gate.one(cost, left, self._way.tolls)
+        return None if isinstance(answer, Wait) else answer
 
     async def _exchange(self, request: Request) -> Reply | NotSent | OutcomeUnknown:
         try:
@@ -342,7 +398,12 @@ class BatchWork:
         if ended is Ended.LEASE_LOST:
             return ended
         if ended is Ended.WAITING and self._resume_at is not None:
+            if self._shut and self._shut.seconds > PARK_AT_LEAST:
+                until = self.runtime.now() + timedelta(seconds=self._shut.seconds)
+                await self.runtime.write(leases.park, self.lease.account, until)
             await self.runtime.write(leases.give_back, self.lease, self._resume_at)
+        elif ended is Ended.CLOSED and self._opens_at is not None:
+            await self.runtime.write(defer, self.lease, self._opens_at)
         else:
             await self.runtime.write(leases.finish, self.lease, self.runtime.now())
         self.runtime.wake_dispatcher()
@@ -352,15 +413,22 @@ class BatchWork:
 # --- database steps, each one transaction ----------------------------------------------------------------------------
 
 
-def _load(session: Session, lease: Lease, now: datetime, limit: int) -> list[tuple[Outgoing, Position]]:
+def _load(session: Session, lease: Lease, brief: Brief, now: datetime, limit: int) -> list[tuple[Outgoing, Position]]:
     """Due messages as the adapter sees them; what opted out or ran out of time meanwhile is closed instead."""
     rows = due_messages(session, lease.batch_id, now, limit)
     campaign = session.get_one(Campaign, lease.campaign_id)
     opted_out = _opted_out(session, rows)
-    closing = [move for row in rows if (move := _closing(row, opted_out, now))]
-    apply_moves(session, closing, now)
+    closing = [move for row in rows if (move := _closing(row, opted_out, brief.expires_at, now))]
     closed = {move.message_id for move in closing}
-    return [_outgoing(row, campaign) for row in rows if row.id not in closed]
+    left = [_outgoing(row, campaign) for row in rows if row.id not in closed]
+    capped = moves_against(session, brief.caps, [_candidate(message) for message, _ in left], now)
+    apply_moves(session, [*closing, *capped], now)
+    over = {str(move.message_id) for move in capped}
+    return [(message, position) for message, position in left if message.id not in over]
+
+
+def _candidate(message: Outgoing) -> Candidate:
+    return Candidate(UUID(message.id), message.msisdn, message.text)
 
 
 def _opted_out(session: Session, rows: Sequence[Message]) -> set[tuple[str, str]]:
@@ -368,11 +436,13 @@ def _opted_out(session: Session, rows: Sequence[Message]) -> set[tuple[str, str]
     return set(session.execute(query).tuples()) if rows else set()
 
 
-def _closing(row: Message, opted_out: set[tuple[str, str]], now: datetime) -> Move | None:
+def _closing(row: Message, opted_out: set[tuple[str, str]], expires_at: datetime | None, now: datetime) -> Move | None:
     if (row.msisdn, "") in opted_out or (row.msisdn, row.sender) in opted_out:
         return Move(row.id, MessageState.SUPPRESSED, "opted out after import")
-    if row.expires_at is not None and row.expires_at <= now:
-        return Move(row.id, MessageState.EXPIRED, "could not leave in time", {"reason": "could not leave in time"})
+    ends = [end for end in (row.expires_at, expires_at) if end is not None]
+    if ends and min(ends) <= now:
+        values = {"code": "too_late", "reason": "could not leave within its validity"}
+        return Move(row.id, MessageState.EXPIRED, "too late to leave", values)
     return None
 
 
@@ -396,13 +466,16 @@ def _attempt_row(account: AccountRuntime, lease: Lease, chunk: Chunk) -> tuple[C
 
 
 def _write_intents(
-    session: Session, lease: Lease, rows: Sequence[tuple[Chunk, dict[str, object]]], now: datetime
+    session: Session, lease: Lease, rows: Sequence[tuple[Chunk, dict[str, object]]], caps: Caps | None, now: datetime
 ) -> tuple[CampaignState | None, frozenset[UUID]]:
     """`queued` to `submitting` with the Attempt rows, if the lease holds and the campaign runs."""
     state = leases.hold(session, lease)
     if state is not CampaignState.RUNNING:
         return state, frozenset()
-    session.connection().execute(insert(Attempt), [{**row, "started_at": now} for _, row in rows])
+    capped = _over_caps(session, [chunk for chunk, _ in rows], caps, now)
+    attempts = [{**row, "started_at": now} for chunk, row in rows if not capped.issuperset(chunk.ids)]
+    if attempts:
+        session.connection().execute(insert(Attempt), attempts)
     moves = [
         Move(
             UUID(message.id),
@@ -412,8 +485,18 @@ def _write_intents(
         )
         for chunk, _ in rows
         for message in chunk.messages
+        if UUID(message.id) not in capped
     ]
     return state, frozenset(item.message_id for item in apply_moves(session, moves, now))
+
+
+def _over_caps(session: Session, chunks: Sequence[Chunk], caps: Caps | None, now: datetime) -> set[UUID]:
+    """What another campaign overtook since it was loaded: it stays queued, the next load closes it."""
+    if not caps:
+        return set()
+    lock(session)
+    candidates = [_candidate(message) for chunk in chunks for message in chunk.messages]
+    return {move.message_id for move in moves_against(session, caps, candidates, now)}
 
 
 # --- reading outcomes ------------------------------------------------------------------------------------------------

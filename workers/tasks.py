@@ -17,8 +17,9 @@ from config.accounts import load_accounts
 from config.celery_app import app
 from config.settings import settings
 from models.database import Database
-from workers import sweep
+from workers import closing, sweep
 from workers.events import deliver_events, forget_old
+from workers.failover import Failover
 from workers.poll import due_polls, poll_reports
 from workers.reconcile import apply_inbox
 from workers.resolve import due_accounts, resolve_unknown
@@ -143,16 +144,18 @@ def sweep_all() -> None:
         jobs_lost=_in_own(here, lambda s: sweep.requeue_lost_jobs(s, now)),
         orphans=_in_own(here, lambda s: sweep.free_orphans(s, now, here.lease_seconds, FIRST_LOOK)),
         stranded=_in_own(here, lambda s: sweep.reopen_stranded(s, now)),
-        expired=_in_own(here, lambda s: sweep.expire_queued(s, now)),
+        expired=_in_own(here, lambda s: sweep.expire_queued(s, now)) + closing.expire_all(here.database.write, now),
         no_report=_in_own(here, lambda s: sweep.close_unreported(s, now, notes)),
-        cancelled=_in_own(here, lambda s: sweep.cancel_queued(s, now)),
+        cancelled=closing.cancel_all(here.database.write, now) + _in_own(here, lambda s: sweep.cancel_queued(s, now)),
         completed=_in_own(here, lambda s: sweep.complete_campaigns(s, now)),
     )
     _in_own(here, lambda s: sweep.give_deadlines(s, now))
     _in_own(here, lambda s: forget_old(s, now))
     _in_own(here, lambda s: sweep.fail_dead_imports(s, now))
-    if found:
-        log.info("swept", **{name: getattr(found, name) for name in found.__slots__ if getattr(found, name)})
+    moved = _in_own(here, lambda s: Failover(s, here.accounts, provider_of, here.settings.batch_seconds, now).run())
+    if found or moved:
+        steps = {name: getattr(found, name) for name in found.__slots__ if getattr(found, name)}
+        log.info("swept", moved=moved, **steps)
         here.wake_dispatcher()
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from producer.cli.doctor import doctor
+
 
 def register(app: typer.Typer) -> None:
+    app.command()(doctor)
     app.command()(migrate)
 
 

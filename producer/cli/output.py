@@ -19,11 +19,11 @@ err = Console(stderr=True)
 
 
 def complain(text: str) -> None:
-    err.print(f"[bold red]error:[/] {_plain(text)}", highlight=False, soft_wrap=True)
+    err.print(f"[bold red]error:[/] {plain(text)}", highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    err.print(_plain(text), highlight=False, soft_wrap=True)
+    err.print(plain(text), highlight=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:
@@ -43,7 +43,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         justify: Literal["left", "right"] = "right" if rows and numeric else "left"
         table.add_column(column.replace("_", " "), justify=justify, overflow="fold", no_wrap=column == "id")
     for row in rows:
-        table.add_row(*(_plain(show(cell)) for cell in row))
+        table.add_row(*(plain(show(cell)) for cell in row))
     out.print(table)
 
 
@@ -69,7 +69,7 @@ def emit(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
         print_table(title, columns, [[row.get(column) for column in columns] for row in rows])
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     return text.replace("[", "\\[")
 
 

@@ -16,7 +16,7 @@ from config import names
 from config.accounts import AccountsError, load_accounts
 from config.settings import ROOT, Settings, settings
 from producer.cli.output import err, say
-from producer.services.stack import THREADS, Stack, StartError, beat_command, groups, worker_command
+from producer.services.stack import Stack, StartError, beat_command, groups, threads_for, worker_command
 
 Everything = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -67,7 +67,7 @@ def worker(
     group: Annotated[list[str] | None, typer.Option(help="Worker group or account; default: all.")] = None,
     control: Annotated[bool, typer.Option(help="Also dispatch, apply reports and sweep.")] = True,
     only_control: Annotated[bool, typer.Option(help="Nothing but that.")] = False,
-    threads: Annotated[int, typer.Option(help="Batches at once.", min=1)] = THREADS,
+    threads: Annotated[int | None, typer.Option(help="Tasks at once; default: enough for its accounts.", min=1)] = None,
     name: Annotated[str, typer.Option(help="Host name of the worker in Flower.")] = "worker",
 ) -> None:
     """Run one worker process for some accounts' queues."""
@@ -75,7 +75,8 @@ def worker(
     queues = [queue for account in chosen for queue in names.queues_of(account)]
     if control or only_control:
         queues += names.SHARED_QUEUES
-    _become(worker_command(name, queues, threads))
+    known = load_accounts(settings().accounts_file, secrets=False)
+    _become(worker_command(name, queues, threads or threads_for([known[account] for account in chosen])))
 
 
 def _members(wanted: list[str]) -> list[str]:

@@ -21,11 +21,14 @@ from config import names
 from config.accounts import Account, load_accounts
 from config.settings import REDIS_URL_FILE, ROOT, Settings
 from models.database import Database
+from producer.dispatch import most_in_work
 from producer.services.children import Child, Program
 from producer.services.redis_server import redis_server
 
 START_SECONDS = 60.0
-THREADS = 8  # batches a worker process works on at once
+THREADS = 8  # tasks a worker process works on at once, at least
+MOST_THREADS = 256
+OWN_TASKS = 3  # of an account besides its batches: a poll, a look-up, a snapshot
 
 
 class StartError(Exception):
@@ -111,14 +114,16 @@ class Stack:
     async def workers(self) -> None:
         """One for control and reports, one per group of accounts."""
         accounts = load_accounts(self.settings.accounts_file, secrets=False)
-        await self._worker("control", names.SHARED_QUEUES)
+        await self.worker("control", names.SHARED_QUEUES)
         for group, members in groups(accounts.values()).items():
-            await self._worker(group, [queue for account in members for queue in names.queues_of(account)])
+            queues = [queue for account in members for queue in names.queues_of(account)]
+            await self.worker(group, queues, threads_for([accounts[member] for member in members]))
 
-    async def _worker(self, name: str, queues: Sequence[str]) -> None:
-        command = worker_command(name, queues)
+    async def worker(self, name: str, queues: Sequence[str], threads: int = THREADS) -> Child:
+        """One more worker process for these queues."""
+        command = worker_command(name, queues, threads)
         stop = self.settings.shutdown_seconds + 5
-        await self._start(self._program(f"worker-{name}", command, stop))
+        return await self._start(self._program(f"worker-{name}", command, stop))
 
     async def beat(self) -> None:
         await self._start(self._program("beat", beat_command(self.settings.state_dir)))
@@ -144,10 +149,11 @@ class Stack:
     def _program(self, name: str, command: Sequence[str], stop_seconds: float = 10.0) -> Program:
         return Program(name, command, dict(self.environment), stop_seconds, self.logs / f"{name}.log")
 
-    async def _start(self, program: Program) -> None:
+    async def _start(self, program: Program) -> Child:
         child = Child(program, self.tell)
         self.children.append(child)
         await child.start()
+        return child
 
     async def _until(self, name: str, ready: Callable[[], bool]) -> None:
         deadline = asyncio.get_running_loop().time() + START_SECONDS
@@ -163,6 +169,13 @@ def groups(accounts: Iterable[Account]) -> dict[str, list[str]]:
     for account in accounts:
         found.setdefault(account.worker_group, []).append(account.name)
     return found
+
+
+def threads_for(accounts: Iterable[Account]) -> int:
+    """A thread for everything these accounts can have in work at once: a thread only waits for its task, so it is
+    cheap, and no account can ever take another one's. More accounts than that: give them worker groups of their own."""
+    wanted = sum(most_in_work(account) + OWN_TASKS for account in accounts)
+    return min(max(THREADS, wanted), MOST_THREADS)
 
 
 def worker_command(name: str, queues: Sequence[str], threads: int = THREADS) -> tuple[str, ...]:

@@ -393,7 +393,7 @@ def test_prices_are_exact_and_never_nonsense() -> None:
 
 
 def test_one_bad_row_never_costs_the_others() -> None:
-    parsed = adapter().parse_reports(Raw(orjson.dumps({"data": [None, row(1), row("x"), row(2), [], row(-3)]})))
+    parsed = adapter().parse_reports(Raw(orjson.dumps({"data": [None, row(1), row("x/y"), row(2), [], row(-3)]})))
     assert [found.provider_id for found in parsed.reports] == ["1", "2"]
     assert [where for where, _ in parsed.bad] == ["data[0]", "data[2]", "data[4]", "data[5]"]
 

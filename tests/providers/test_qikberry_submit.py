@@ -258,7 +258,10 @@ REFUSED = [
         "wrong path",
         answer(404, {"status": "ERROR", "code": 404, "data": {"error": "x"}, "message": "Not found"}),
         refused("404", F.ACCOUNT, "Not found"),
-        signal=Misconfigured("404", "Not found"),
+        signal=Misconfigured(
+            "404",
+            "Not found; nothing takes POST sms/send/json there: set options.paths.json, or another options.mode",
+        ),
     ),
     case(
         "too fast",
