@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pytest
 
-from config.accounts import Limit
 from models import leases
 from models.queries import insert_new
 from models.states import BatchState, CampaignState
@@ -309,12 +308,15 @@ def test_a_worker_that_shuts_down_hands_back_what_it_holds(make_world: MakeWorld
 
 
 def test_a_long_wait_for_a_permit_frees_the_worker(make_world: MakeWorld) -> None:
-    world = make_world({"limited": Scripted()}, limits=(Limit(1, 60.0),))
+    world = make_world({"limited": Scripted()})
     sent = world.campaign(3)
+    gate = world.account().gate
+    world.run(gate.limiter.block(gate.budget, 30.0, "somebody got a 429"))
     assert world.submit(sent.batch) is Ended.WAITING
-    assert world.states() == [S.SUBMITTED, S.QUEUED, S.QUEUED]
+    assert world.states() == [S.QUEUED] * 3
+    assert world.line.sent == []
     assert world.batch(sent.batch).state is BatchState.PLANNED
-    assert world.batch(sent.batch).not_before > world.clock() + timedelta(seconds=30)
+    assert world.batch(sent.batch).not_before > world.clock() + timedelta(seconds=20)
 
 
 # --- a lease that is lost --------------------------------------------------------------------------------------------
