@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import random
 import sys
@@ -32,7 +33,7 @@ from sqlalchemy import delete, select, text, update
 
 from bench import dlr_data as data
 from bench.dlr_drain import drain
-from bench.memory import resident
+from bench.memory import children_cpu, resident
 from bench.postgres import embedded_postgres
 from config.accounts import Account
 from models.database import Database
@@ -71,17 +72,31 @@ def measure_apply(database: Database, messages: int, reports: int) -> dict[str, 
     numbers = shuffled_nearby(range(first, first + reports), NEAR, random.Random(1))
     data.store(database, data.pages(numbers))
     provider = open_provider(ACCOUNT)
+    load, served = os.getloadavg()[0], server_cpu(database)
     started, cpu = time.perf_counter(), time.process_time()
     done = apply_all(database, provider)
     elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu
+    served = server_cpu(database) - served
     check(database, reports, done)
     return {
         "messages": messages,
         "reports": done,
         "seconds": round(elapsed, 2),
         "reports_per_second": round(done / elapsed),
-        "own_cpu_us_per_report": round(cpu / done * 1e6, 1),
+        "reports_per_processor_second": round(done / (cpu + served)),
+        "own_cpu_us_per_report": round(cpu / done * 1e6),
+        "server_cpu_us_per_report": round(served / done * 1e6),
+        "load_before": round(load, 1),
     }
+
+
+def server_cpu(database: Database) -> float:
+    """Processor seconds of the PostgreSQL server so far; SQLite works in our own process."""
+    if database.dialect == "sqlite":
+        return 0.0
+    with database.read() as session:
+        folder = session.execute(text("SHOW data_directory")).scalar_one()
+    return children_cpu(int((Path(folder) / "postmaster.pid").read_text("ascii").split()[0]))
 
 
 def check(database: Database, wanted: int, done: int) -> None:
