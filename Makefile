@@ -26,7 +26,10 @@ lock:  ## renew both lock files (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml --group dev -o requirements-dev.lock
 
-.PHONY: help env test lint lock demo up
+bench-import: env  ## import a million rows into both databases; prints and writes JSON
+	$(PY) -m bench.import_
+
+.PHONY: bench-import help env test lint lock demo up
 
 demo: env  ## send the example campaign through four simulated providers and check every message
 	@$(PY) -m producer demo
@@ -38,3 +41,8 @@ up: env  ## the same, staying up
 
 bench-limits: env  ## are the limits kept and used? (about 15 minutes; ARGS="--seconds 30" for less)
 	@$(PY) -m bench.limits $(ARGS)
+
+.PHONY: bench-dlr
+
+bench-dlr: env  ## what delivery reports cost, with a million messages (about 30 minutes; ARGS="--messages 100000 --reports 50000 --drain 0" for less)
+	@$(PY) -m bench.dlr $(ARGS)

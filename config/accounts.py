@@ -82,7 +82,7 @@ class Account:
 
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _ACCOUNT_KEYS = {
     "provider", "base_url", "credentials", "limits", "poll_limits", "sender_limits", "max_connections",
@@ -293,6 +293,6 @@ class _Reader:
 
     def _duration(self, at: str, value: object) -> float:
         try:
-            return parse_duration(self._text(at, value))
+            return parse_duration(value if isinstance(value, str) else "")
         except ValueError:
             raise self._wrong(at, value, "a duration like '1s', '1m' or '250ms'") from None

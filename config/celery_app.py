@@ -62,6 +62,8 @@ def _routes(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, *
         return {"queue": names.CONTROL_QUEUE}
     if name in names.REPORTS_TASKS:
         return {"queue": names.REPORTS_QUEUE}
+    if name in names.EVENTS_TASKS:
+        return {"queue": names.EVENTS_QUEUE}
     return None
 
 
@@ -74,8 +76,10 @@ def _beat(accounts: list[str]) -> dict[str, Any]:
     shared = {
         "dispatch": _tick(names.DISPATCH, 1.0, names.CONTROL_QUEUE),
         "schedule": _tick(names.SCHEDULE, 1.0, names.CONTROL_QUEUE),
+        "steer": _tick(names.STEER, 1.0, names.CONTROL_QUEUE),
         "apply-reports": _tick(names.APPLY_REPORTS, 1.0, names.REPORTS_QUEUE),
         "plan-polls": _tick(names.PLAN_POLLS, 1.0, names.REPORTS_QUEUE),
+        "deliver-events": _tick(names.DELIVER_EVENTS, 1.0, names.EVENTS_QUEUE),
         "sweep": _tick(names.SWEEP, 5.0, names.REPORTS_QUEUE),
     }
     snapshots = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 CONTROL_QUEUE = "control"  # imports, schedules, dispatch
-REPORTS_QUEUE = "reports"  # inbox, sweep, events
+REPORTS_QUEUE = "reports"  # inbox, sweep
+EVENTS_QUEUE = "events"  # outgoing events: a slow receiver holds up nothing else
 
 SUBMIT_BATCH = "submit.batch"
 POLL_REPORTS = "reports.poll"
@@ -14,8 +15,11 @@ APPLY_REPORTS = "reports.apply"
 PLAN_POLLS = "reports.plan_polls"
 SWEEP = "sweep.run"
 SNAPSHOT = "accounts.snapshot"
+DELIVER_EVENTS = "events.deliver"
 DISPATCH = "campaigns.dispatch"
 SCHEDULE = "campaigns.schedule"
+STEER = "campaigns.steer"
+COPY = "campaigns.copy"
 
 
 class Order(StrEnum):
@@ -26,7 +30,9 @@ class Order(StrEnum):
     UNBLOCK = "unblock"  # end the block after a 429 or a lock-out; the rate still ramps up
 
 
-CONTROL_TASKS = (DISPATCH, SCHEDULE)
+CONTROL_TASKS = (DISPATCH, SCHEDULE, STEER, COPY)
+EVENTS_TASKS = (DELIVER_EVENTS,)
+SHARED_QUEUES = (CONTROL_QUEUE, REPORTS_QUEUE, EVENTS_QUEUE)
 REPORTS_TASKS = (APPLY_REPORTS, PLAN_POLLS, SWEEP)
 ACCOUNT_TASKS = (POLL_REPORTS, RESOLVE_UNKNOWN, SNAPSHOT)
 
@@ -46,4 +52,4 @@ def queues_of(account: str) -> tuple[str, str]:
 
 
 def all_queues(accounts: list[str]) -> list[str]:
-    return [CONTROL_QUEUE, REPORTS_QUEUE, *(queue for account in accounts for queue in queues_of(account))]
+    return [*SHARED_QUEUES, *(queue for account in accounts for queue in queues_of(account))]

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///var/drumline.db"
     redis_url: str = ""  # empty: the embedded server that `drumline up` and `make demo` start
     accounts_file: Path = Path("config/accounts.toml")
+    prices_file: Path = Path("config/prices.toml")  # for previews; absent: nothing is priced
     state_dir: Path = Path("var")  # beat's and Flower's state, uploads, the embedded Redis
     environment: str = "prod"  # part of nothing on the wire; shown in logs and metrics
     public_url: str = ""  # how providers reach our webhooks, e.g. https://sms.example.com
@@ -47,7 +48,21 @@ class Settings(BaseSettings):
     shutdown_seconds: float = 20.0  # how long a worker finishes what it holds
     default_region: str = ""  # ISO country of numbers without country code; empty: refuse them
     no_report_grace: float = 7200.0  # seconds beyond validity before a missing report is `expired (no_dlr)`
+    cap_messages: int = Field(0, ge=0)  # per number and `cap_hours` over all campaigns; 0: no cap
+    cap_hours: float = Field(24.0, gt=0)
+    repeat_minutes: float = Field(0.0, ge=0)  # the same text to the same number not again within; 0: always allowed
+    missed_grace: float = Field(900.0, gt=0)  # seconds: a start or run missed by more is not fired blindly
+    default_zone: str = "UTC"  # of times and cron expressions that name none
     secrets_dir: Path | None = None
+
+    suppress_on: Literal["nothing", "opt_out", "recipient"] = "opt_out"  # which failures suppress the number for good
+    stop_languages: str = "en"  # whose stop words count, comma-separated, or `all`
+    stop_words: str = ""  # further ones, comma-separated
+    stop_per_sender: bool = False  # a stop counts for the number it was sent to, not for every sender
+    start_words: bool = True  # START or UNSTOP takes a stop back
+
+    events_secret: SecretStr | None = None  # signs outgoing events; unset: made once, kept in state_dir
+    events_allowed_networks: str = ""  # private networks events may go to, comma-separated, e.g. 10.1.0.0/16
 
     def broker_url(self) -> str:
         """The Redis URL in Celery's spelling. Raises SettingsError where there is none."""

@@ -11,6 +11,7 @@ from sqlalchemy import Select, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from models.outbox import note_campaign
 from models.states import OPEN_AT_PROVIDER, MessageState
 from models.tables import AccountStatus, Attempt, Base, Batch, Campaign, CampaignCount, CampaignEvent, Message
 
@@ -158,4 +159,6 @@ def account_status(session: Session, account: str) -> AccountStatus:
 
 
 def note_event(session: Session, campaign_id: UUID, kind: str, detail: str, now: datetime) -> None:
+    """One line of the campaign's timeline; whoever listens to the campaign is told."""
     session.add(CampaignEvent(campaign_id=campaign_id, at=now, kind=kind, detail=detail))
+    note_campaign(session, campaign_id, kind, detail, now)

@@ -19,6 +19,12 @@ class CampaignState(StrEnum):
     FAILED = "failed"  # the import failed: nothing was sent
 
 
+class CanaryState(StrEnum):
+    WAITING = "waiting"  # the first messages leave, their reports are awaited
+    PASSED = "passed"  # the rest may leave
+    HALTED = "halted"  # the campaign is paused; resuming it overrules the canary
+
+
 class BatchState(StrEnum):
     PLANNED = "planned"  # in SQL only
     DISPATCHED = "dispatched"  # a job for it is (or was) on Redis
@@ -54,12 +60,13 @@ ACCEPTED_ONCE = OPEN_AT_PROVIDER | {_M.DELIVERED, _M.UNDELIVERED}
 TRANSITIONS: dict[tuple[MessageState, MessageState], str] = {
     # ours alone
     (_M.QUEUED, _M.SUBMITTING): "the intent is written before any byte leaves",
-    (_M.QUEUED, _M.SUPPRESSED): "opted out between import and submit",
+    (_M.QUEUED, _M.SUPPRESSED): "opted out between import and submit, or over the frequency cap",
     (_M.QUEUED, _M.CANCELLED): "the campaign was cancelled before it left",
     (_M.QUEUED, _M.EXPIRED): "could not leave within its validity",
     (_M.QUEUED, _M.REJECTED): "refused by our own check before the wire",
     (_M.QUEUED, _M.FAILED): "no account can carry it any more",
     (_M.QUEUED, _M.SUBMITTED): "a report proves that an earlier attempt was accepted after all",
+    (_M.QUEUED, _M.HELD): "a report proves that an earlier attempt was accepted after all",
     (_M.QUEUED, _M.SENT): "a report proves that an earlier attempt was accepted after all",
     (_M.QUEUED, _M.DELIVERED): "a report proves that an earlier attempt was accepted after all",
     (_M.QUEUED, _M.UNDELIVERED): "a report proves that an earlier attempt was accepted after all",
@@ -108,8 +115,17 @@ TRANSITIONS: dict[tuple[MessageState, MessageState], str] = {
     (_M.FAILED, _M.DELIVERED): "a late report proves we gave up too early",
     (_M.FAILED, _M.UNDELIVERED): "a late report names the real end",
     (_M.FAILED, _M.SUBMITTED): "found at the provider after we gave up",
+    (_M.FAILED, _M.HELD): "found at the provider after we gave up",
     (_M.FAILED, _M.SENT): "found at the provider after we gave up",
+    (_M.FAILED, _M.EXPIRED): "a late report names the real end",
+    (_M.FAILED, _M.REJECTED): "a late report names the real end",
+    (_M.EXPIRED, _M.REJECTED): "a late report names the real end",
+    (_M.EXPIRED, _M.UNDELIVERED): "a late report names the real end",
     (_M.EXPIRED, _M.DELIVERED): "a late report: it arrived after all",
+    # two reports that contradict each other: the stronger evidence wins, whichever came first
+    (_M.REJECTED, _M.UNDELIVERED): "who tells of a failed delivery had it",
+    (_M.REJECTED, _M.DELIVERED): "it arrived after all",
+    (_M.UNDELIVERED, _M.DELIVERED): "it arrived after all",
 }
 
 

@@ -22,12 +22,13 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from models.segments import Encoding
-from models.states import BatchState, CampaignState, MessageState
+from models.states import BatchState, CampaignState, CanaryState, MessageState
 from models.types import Money, SmallCount, Told, UtcDateTime, Word, new_id
 
 # On SQLite only INTEGER PRIMARY KEY counts up by itself.
@@ -63,8 +64,15 @@ class Campaign(Base):
     state_reason: Mapped[str | None] = mapped_column(Told())
     sender: Mapped[str] = mapped_column(String(64))
     template: Mapped[str] = mapped_column(Text)
+    template_name: Mapped[str | None] = mapped_column(String(100))  # where the text was taken from; it is pinned here
+    template_version: Mapped[int | None] = mapped_column(Integer)
+    missing: Mapped[str | None] = mapped_column(Text)  # stands for a value that a row has not; None: the row is refused
+    gsm7_only: Mapped[bool] = mapped_column(Boolean, default=False, server_default=sql("false"))
     common_text: Mapped[str | None] = mapped_column(Text)  # set when the template has no variables
-    route: Mapped[dict[str, Any]]  # account name -> weight
+    route: Mapped[dict[str, Any]]  # account name -> weight; 0: only by a rule or as failover
+    routing: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # rules, failover, senders, ...
+    region: Mapped[str | None] = mapped_column(String(2))  # country of numbers without a country code
+    stream: Mapped[bool] = mapped_column(Boolean, default=False, server_default=sql("false"))  # send while importing
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)  # handed to the adapter with every message
     priority: Mapped[str] = mapped_column(String(10), default="normal")
     weight: Mapped[int] = mapped_column(Integer, default=1)
@@ -79,10 +87,52 @@ class Campaign(Base):
     finished_at: Mapped[datetime | None]
     import_until: Mapped[datetime | None]  # lease of whoever imports; ended means the importer died
     source: Mapped[str | None] = mapped_column(Told(255))
+    api_key_id: Mapped[UUID | None] = mapped_column()  # who made it through the API: its endpoints are told
     rows_total: Mapped[int] = mapped_column(Integer, default=0)
     rows_accepted: Mapped[int] = mapped_column(Integer, default=0)
     rows_rejected: Mapped[int] = mapped_column(Integer, default=0)
     segments_total: Mapped[int] = mapped_column(BigInteger, default=0)
+    steering: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # see models.steering
+    anchor_at: Mapped[datetime | None]  # pace and validity count from here: the start, moved on by pauses
+    paused_at: Mapped[datetime | None]
+    canary: Mapped[CanaryState | None] = mapped_column(Word(CanaryState))
+    canary_at: Mapped[datetime | None]  # when the last message of the canary had left
+    guard_marks: Mapped[list[list[int]] | None] = mapped_column(JSON(none_as_null=True))  # see producer.guard
+    origin_id: Mapped[UUID | None] = mapped_column(index=True)  # the campaign whose recipients this one copies
+    origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # how; see producer.copies
+    copy_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # still to be copied
+
+
+class Source(Base):
+    """One file (or inline list) of a campaign, numbered from 1. `row_no` of messages and rejects is a row of it."""
+
+    __tablename__ = "sources"
+
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    name: Mapped[str | None] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(10))  # importing | done | failed (nothing kept) | stopped (streamed)
+    reason: Mapped[str | None] = mapped_column(Text)
+    rows_accepted: Mapped[int] = mapped_column(Integer, default=0)
+    rows_rejected: Mapped[int] = mapped_column(Integer, default=0)
+    segments: Mapped[int] = mapped_column(BigInteger, default=0)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class TemplateText(Base):
+    """One version of a named template. Versions are never changed; a campaign pins one."""
+
+    __tablename__ = "templates"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    text: Mapped[str] = mapped_column(Text)
+    missing: Mapped[str | None] = mapped_column(Text)
+    gsm7_only: Mapped[bool] = mapped_column(Boolean, default=False)
+    note: Mapped[str] = mapped_column(String(200), default="")
+    created_at: Mapped[datetime]
+    retired_at: Mapped[datetime | None]  # not offered any more; campaigns that pinned it go on
 
 
 class Batch(Base):
@@ -92,6 +142,7 @@ class Batch(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
+    source_no: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")  # `sources.number`
     account: Mapped[str] = mapped_column(String(31))
     size: Mapped[int] = mapped_column(Integer)
     state: Mapped[BatchState] = mapped_column(Word(BatchState), default=BatchState.PLANNED)
@@ -100,6 +151,8 @@ class Batch(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(64))
     lease_token: Mapped[int] = mapped_column(Integer, default=0)  # counts leases: the fence
     lease_until: Mapped[datetime | None]
+    position: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # of its first message, from 0
+    zones: Mapped[str | None] = mapped_column(Text)  # where its recipients are; None: not known, ask the messages
 
     __table_args__ = (
         Index("ix_batches_due", "account", "campaign_id", "not_before", postgresql_where=sql("state = 'planned'"),
@@ -118,6 +171,7 @@ class Message(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
     batch_id: Mapped[UUID] = mapped_column()
+    source_no: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")  # `sources.number`
     row_no: Mapped[int] = mapped_column(Integer)
     account: Mapped[str] = mapped_column(String(31))
     msisdn: Mapped[str] = mapped_column(String(17))
@@ -139,6 +193,7 @@ class Message(Base):
     submitted_at: Mapped[datetime | None]
     final_at: Mapped[datetime | None]
     provider_at: Mapped[datetime | None]  # delivered (or failed) when, by the provider's clock
+    held_until: Mapped[datetime | None]  # when the provider lets it go, where it said so
     deadline: Mapped[datetime | None]  # no report by then: expired (no_dlr)
     code: Mapped[str | None] = mapped_column(Told(64))
     klass: Mapped[str | None] = mapped_column(Told(20))
@@ -164,6 +219,8 @@ class Message(Base):
         Index("ix_messages_open", "account", "submitted_at",
               postgresql_where=sql("state IN ('submitted', 'held', 'sent')"),
               sqlite_where=sql("state IN ('submitted', 'held', 'sent')")),
+        Index("ix_messages_held", "account", "held_until",
+              postgresql_where=sql("state = 'held'"), sqlite_where=sql("state = 'held'")),
         Index("ix_messages_deadline", "deadline",
               postgresql_where=sql("state IN ('submitted', 'held', 'sent')"),
               sqlite_where=sql("state IN ('submitted', 'held', 'sent')")),
@@ -173,7 +230,7 @@ class Message(Base):
         Index("ix_messages_not_final", "campaign_id",
               postgresql_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')"),
               sqlite_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')")),
-        Index("ix_messages_msisdn", "msisdn"),
+        Index("ix_messages_msisdn", "msisdn", "attempted_at"),  # who was written to, and when: for the caps
     )  # fmt: skip
 
     @property
@@ -317,6 +374,7 @@ class AccountStatus(Base):
     order_word: Mapped[str | None] = mapped_column(String(20))  # what an operator wants done, until it is done
     order_note: Mapped[str | None] = mapped_column(String(300))
     next_poll_at: Mapped[datetime | None]
+    polled_at: Mapped[datetime | None]  # when the last poll that read everything it wanted began
     virtual_time: Mapped[float] = mapped_column(Double, default=0.0)
 
 
@@ -338,6 +396,7 @@ class Reject(Base):
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    source_no: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")  # `sources.number`
     row_no: Mapped[int] = mapped_column(Integer)
     column: Mapped[str] = mapped_column(Told(100), default="")
     value: Mapped[str] = mapped_column(Told(200), default="")
@@ -355,6 +414,22 @@ class CampaignEvent(Base):
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(Told(40))
     detail: Mapped[str] = mapped_column(Told(), default="")
+
+
+class Recurring(Base):
+    """A campaign sent again and again: each run is a campaign of its own with the same recipients and texts."""
+
+    __tablename__ = "recurring"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(200))
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    cron: Mapped[str] = mapped_column(String(200))
+    zone: Mapped[str] = mapped_column(String(64))
+    next_at: Mapped[datetime | None] = mapped_column(index=True)  # None: never again
+    last_at: Mapped[datetime | None]
+    last_campaign_id: Mapped[UUID | None]
+    created_at: Mapped[datetime]
 
 
 class InboundMessage(Base):
@@ -400,3 +475,49 @@ class IdempotentAnswer(Base):
     status: Mapped[int | None] = mapped_column(SmallInteger)  # None: the first request is still at work
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
+
+
+class EventEndpoint(Base):
+    """A URL that is told of events: of one campaign, or of every campaign an API key made.
+
+    Its secret is kept nowhere: it is derived from the installation's key and the endpoint's id.
+    """
+
+    __tablename__ = "event_endpoints"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    campaign_id: Mapped[UUID | None] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    api_key_id: Mapped[UUID | None] = mapped_column(index=True)
+    url: Mapped[str] = mapped_column(String(2000))
+    created_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(Integer, default=0)  # in a row
+    not_before: Mapped[datetime | None]  # after a failure: when to try again
+    claimed_until: Mapped[datetime | None]  # somebody delivers to it now
+    last_error: Mapped[str | None] = mapped_column(Told(300))
+
+
+class OutboxEvent(Base):
+    """One event for one endpoint, written in the transaction that made it true."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    endpoint_id: Mapped[UUID] = mapped_column(ForeignKey("event_endpoints.id", ondelete="CASCADE"))
+    event_id: Mapped[UUID] = mapped_column()  # the same in every repeat
+    kind: Mapped[str] = mapped_column(Told(40))
+    campaign_id: Mapped[UUID] = mapped_column()
+    message_id: Mapped[UUID | None] = mapped_column()
+    detail: Mapped[str] = mapped_column(Told(), default="")
+    at: Mapped[datetime]
+    tries: Mapped[int] = mapped_column(SmallInteger, default=0)
+    delivered_at: Mapped[datetime | None]
+    dead_at: Mapped[datetime | None]  # given up; `drumline events replay` brings it back
+
+    __table_args__ = (
+        Index("ix_outbox_waiting", "endpoint_id", "id",
+              postgresql_where=sql("delivered_at IS NULL AND dead_at IS NULL"),
+              sqlite_where=sql("delivered_at IS NULL AND dead_at IS NULL")),
+        Index("ix_outbox_delivered", "delivered_at", postgresql_where=sql("delivered_at IS NOT NULL"),
+              sqlite_where=sql("delivered_at IS NOT NULL")),
+    )  # fmt: skip

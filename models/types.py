@@ -66,7 +66,14 @@ class Told(TypeDecorator[str]):
 
 def storable(text: str) -> str:
     """The text with every NUL and every lone surrogate replaced by U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def is_storable(text: str) -> bool:
+    """Whether both databases take this text as it is."""
+    return _UNSTORABLE.search(text) is None
 
 
 class SmallCount(TypeDecorator[int]):

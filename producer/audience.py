@@ -14,9 +14,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from models.msisdn import Msisdn, parse_msisdn
 from models.segments import downgrade, measure
+from models.types import is_storable
+from models.windows import WindowError, check_zone
 from producer.audience_columns import Binding, bind
 from producer.audience_types import (
     NUMBER_CODES,
@@ -27,6 +30,7 @@ from producer.audience_types import (
     Rejected,
     Rules,
 )
+from producer.numberset import Numbers, NumberSet
 from producer.readers.table import Row, Table
 from producer.template import MissingVariable, RenderError, Template
 
@@ -50,36 +54,39 @@ class Chunk:
 
 
 class Audience:
-    """Decides over the rows of one or more tables of one campaign; remembers the numbers it has seen (40 to 100 bytes
-    each).
+    """Decides over the rows of one or more tables of one campaign; remembers the numbers it has seen.
 
     `seen` may be handed on to the next file of the same campaign.
     """
 
-    def __init__(self, template: Template, rules: Rules, seen: set[int] | None = None) -> None:
+    def __init__(self, template: Template, rules: Rules, seen: Numbers | None = None) -> None:
         self.counts: Counter[RejectCode] = Counter()
         self.accepted = 0
-        self.seen: set[int] = set() if seen is None else seen
+        self.seen: Numbers = NumberSet() if seen is None else seen
         self._template = template
         self._rules = rules
         self._is_suppressed = _predicate(rules)
         self._constant = template.render({}) if template.is_constant else None
 
-    def chunks(self, table: Table, size: int = CHUNK) -> Iterator[Chunk]:
-        """Decide row by row. `FileError` at once if the template needs a column that the table has not, and whenever
+    def chunks(self, table: Table, size: int = CHUNK, first: int | None = None) -> Iterator[Chunk]:
+        """Decide row by row; `first`: the size of the first chunk, from which the others grow tenfold to `size`.
+
+        `FileError` at once if the template needs a column that the table has not, and whenever
         the reader finds the file broken: then nothing of it may be kept.
         """
         binding = bind(table, self._template)
         chunk = Chunk()
+        most = min(first or size, size)
         for row in table.rows:
             result = self.decide(row, binding)
             if isinstance(result, Accepted):
                 chunk.accepted.append(result)
             else:
                 chunk.rejected.append(result)
-            if len(chunk.accepted) + len(chunk.rejected) >= size:
+            if len(chunk.accepted) + len(chunk.rejected) >= most:
                 yield self._counted(chunk)
                 chunk = Chunk()
+                most = min(size, most * 10)
         if len(chunk):
             yield self._counted(chunk)
 
@@ -120,13 +127,22 @@ class Audience:
         reference = binding.reference(row.cells)
         if not 0 < segments <= rules.max_segments or text.isspace():
             return _unfit(row, segments, rules.max_segments)
+        if not is_storable(text):
+            reason = "the text holds a character that no message can carry: NUL, or half of a surrogate pair"
+            return Rejected(row.row_no, None, "", RejectCode.TEXT_FAILED, reason)
         if reference is not None and len(reference) > rules.max_reference:
             return _rejected(row, binding.reference_name, reference, RejectCode.REFERENCE_TOO_LONG)
-        if rules.check is not None and (refusal := rules.check(number, number.country, text, segments)) is not None:
+        zone = binding.zone(row.cells) if rules.zones else None
+        if zone is not None and not _is_zone(zone):
+            return _rejected(row, "zone", zone, RejectCode.ZONE_UNKNOWN)
+        if (
+            rules.check is not None
+            and (refusal := rules.check(number, number.country, text, encoding, segments)) is not None
+        ):
             reason = f"{refusal.reason} ({refusal.code})"
             return Rejected(row.row_no, binding.number_name, number.masked(), RejectCode.PROVIDER_RULE, reason)
         self.seen.add(key)
-        return Accepted(row.row_no, number, text, segments, encoding, number.country, reference)
+        return Accepted(row.row_no, number, text, segments, encoding, number.country, reference, zone)
 
     def _counted(self, chunk: Chunk) -> Chunk:
         self.accepted += len(chunk.accepted)
@@ -177,6 +193,15 @@ def _unfit(row: Row, segments: int, allowed: int) -> Rejected:
         return _rejected(row, None, "", RejectCode.TEXT_EMPTY)
     reason = f"the text needs {segments} parts, the campaign allows {allowed}"
     return Rejected(row.row_no, None, "", RejectCode.TEXT_TOO_LONG, reason)
+
+
+@lru_cache(maxsize=1024)
+def _is_zone(name: str) -> bool:
+    try:
+        check_zone(name)
+    except WindowError:
+        return False
+    return True
 
 
 def _predicate(rules: Rules) -> Callable[[Msisdn], bool]:

@@ -11,6 +11,9 @@ from producer.readers.columns import REFERENCE_NAMES, find_column, find_referenc
 from producer.readers.table import FileError, FileFault, Table
 from producer.template import Template
 
+ZONE_NAMES = frozenset({"timezone", "tz"})
+"""Columns that say where a recipient is, as IANA names (Europe/Berlin), written plain."""
+
 Cells = list[str] | dict[str, str]
 
 
@@ -22,6 +25,7 @@ class Binding:
     reference_name: str | None
     number: Callable[[Any], str]
     reference: Callable[[Any], str | None]
+    zone: Callable[[Any], str | None]
     variables: Callable[[Any], Mapping[str, str]]
 
 
@@ -39,11 +43,13 @@ def _by_place(table: Table, header: tuple[str, ...], template: Template) -> Bind
         text = f"the template uses {', '.join(lacking)}, the file has {listed(header)}"
         raise FileError(FileFault.UNKNOWN_COLUMN, text, row=1, column=lacking[0])
     reference = find_reference_column(header)
+    zone = next((at for at, name in enumerate(header) if plain(name) in ZONE_NAMES), None)
     return Binding(
         number_name=table.number,
         reference_name=None if reference is None else header[reference],
         number=itemgetter(number),
         reference=_nothing if reference is None else _filled(reference),
+        zone=_nothing if zone is None else _filled(zone),
         variables=_variables(places),
     )
 
@@ -57,7 +63,10 @@ def _by_name(table: Table) -> Binding:
     def reference(cells: dict[str, str]) -> str | None:
         return next((value for name in cells if plain(name) in REFERENCE_NAMES and (value := cells[name])), None)
 
-    return Binding(table.number, "reference", number, reference, _same)
+    def zone(cells: dict[str, str]) -> str | None:
+        return next((cells[name].strip() or None for name in cells if plain(name) in ZONE_NAMES), None)
+
+    return Binding(table.number, "reference", number, reference, zone, _same)
 
 
 def _variables(places: dict[str, int]) -> Callable[[list[str]], Mapping[str, str]]:

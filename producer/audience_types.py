@@ -49,6 +49,7 @@ class RejectCode(StrEnum):
     TEXT_TOO_LONG = "text_too_long"
     REFERENCE_TOO_LONG = "reference_too_long"
     PROVIDER_RULE = "provider_rule"
+    ZONE_UNKNOWN = "zone_unknown"
 
 
 REJECT_TEXTS: dict[RejectCode, str] = {
@@ -70,6 +71,7 @@ REJECT_TEXTS: dict[RejectCode, str] = {
     RejectCode.TEXT_TOO_LONG: "the text needs more parts than the campaign allows",
     RejectCode.REFERENCE_TOO_LONG: "the reference is too long",
     RejectCode.PROVIDER_RULE: "the provider does not take this message",
+    RejectCode.ZONE_UNKNOWN: "no time zone of this name",
 }
 
 NUMBER_CODES = {fault: RejectCode(f"number_{fault}") for fault in NumberFault}
@@ -86,6 +88,7 @@ class Accepted(NamedTuple):
     encoding: Encoding
     country: str
     reference: str | None
+    zone: str | None = None  # the row's own word on where the recipient is
 
 
 class Rejected(NamedTuple):
@@ -105,8 +108,8 @@ class Refusal(NamedTuple):
     reason: str
 
 
-Check = Callable[[Msisdn, str, str, int], Refusal | None]
-"""`check(msisdn, country, text, segments)`: what the provider of this message would refuse."""
+Check = Callable[[Msisdn, str, str, Encoding, int], Refusal | None]
+"""`check(msisdn, country, text, encoding, segments)`: what the provider of this message would refuse."""
 Suppressed = Container[str] | Callable[[Msisdn], bool]
 """A set of numbers in E.164 with `+`, or a function that knows."""
 
@@ -124,3 +127,4 @@ class Rules:
     gsm7_only: bool = False  # write GSM-7's nearest characters where that is possible
     max_segments: int = 10
     max_reference: int = 128  # characters
+    zones: bool = False  # read the recipient's time zone from the row, where it says one

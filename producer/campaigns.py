@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config.accounts import Account
-from models.msisdn import Msisdn
+from models.msisdn import Msisdn, parse_msisdn
 from models.priority import PRIORITY
 from models.queries import note_event
-from models.segments import measure
-from models.states import CAMPAIGN_TRANSITIONS, CampaignState, MessageState
-from models.tables import Campaign, Message
+from models.segments import downgrade, measure
+from models.states import CAMPAIGN_TRANSITIONS, CampaignState
+from models.steering import Spread, Steering
+from models.tables import Campaign
 from models.types import new_id
 from producer.dispatch import open_lanes
-from producer.plan import RouteError, check_route
+from producer.plan import RouteError
+from producer.planner import begin_plan, resume_plan
+from producer.route import Route
 from producer.template import Template, TemplateError
 from providers.base import Failure, FailureClass, Outgoing, Provider
 
@@ -41,12 +45,23 @@ class OnUnknown(StrEnum):
 @dataclass(frozen=True, slots=True)
 class CampaignSpec:
     """What a client asks for. `validity` in seconds, `max_rate` in messages a second over all accounts; `failover`:
-    messages may move to another account of the route while theirs is out of order."""
+    messages may move to another account of the route while theirs is out of order.
+
+    `routing`: rules, failover, senders, allow, deny as in `producer.route`. `missing` stands for a value that a row has
+    not (None: the row is refused). `template_name` and `template_version` say where the text was taken from.
+    """
 
     name: str
     sender: str
     template: str
     route: Mapping[str, int]
+    routing: Mapping[str, Any] = field(default_factory=dict)
+    template_name: str | None = None
+    template_version: int | None = None
+    missing: str | None = None
+    gsm7_only: bool = False
+    region: str | None = None
+    stream: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
     priority: str = "normal"
     weight: int = 1
@@ -56,21 +71,29 @@ class CampaignSpec:
     on_unknown: str = OnUnknown.GIVE_UP
     start_at: datetime | None = None
     source: str | None = None
+    steering: Steering = field(default_factory=Steering)
+    api_key_id: UUID | None = None  # whose endpoints are told of its events
 
 
+RESCHEDULABLE = frozenset({CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.PAUSED})
 SAMPLE = "+12025550123"  # a number of the fiction range, to ask an adapter about senders and texts
 
 
 def check_spec(spec: CampaignSpec, accounts: Mapping[str, Account], providers: Mapping[str, Provider]) -> Template:
     """Everything that can be wrong before a row is read. Raises CampaignError; nothing is written."""
     try:
-        template = Template.parse(spec.template)
+        template = Template.parse(spec.template, missing=spec.missing)
     except TemplateError as error:
         raise CampaignError("template", str(error)) from error
     try:
-        route = check_route(spec.route, accounts)
+        route = Route.parse({**spec.routing, "accounts": dict(spec.route)}, accounts)
     except RouteError as error:
         raise CampaignError("route", str(error)) from error
+    _check_region(spec.region)
+    if spec.stream and spec.start_at is not None:
+        raise CampaignError("stream", "stream: a campaign that is sent while it is imported cannot have a start time")
+    if spec.stream and isinstance(spec.steering.pacing, Spread):
+        raise CampaignError("stream", "stream: what is to be spread evenly must be counted first; use slices instead")
     if not spec.name.strip():
         raise CampaignError("name", "name: found nothing, expected a text")
     if spec.priority not in PRIORITY:
@@ -79,18 +102,26 @@ def check_spec(spec: CampaignSpec, accounts: Mapping[str, Account], providers: M
         raise CampaignError("max_rate", f"max_rate: found {spec.max_rate!r}, expected messages a second, over 0")
     if spec.on_unknown not in list(OnUnknown):
         raise CampaignError("on_unknown", f"on_unknown: found {spec.on_unknown!r}, expected give_up or resend")
-    for name in route:
-        _check_sender(spec, accounts[name], providers[name])
+    for name in route.weights:
+        _check_sender(spec, accounts[name], providers[name], route)
     return template
 
 
-def sender_for(account: Account, sender: str) -> str:
-    """The sender ID an account uses for a campaign: its own, where it has one."""
-    return account.sender_for(sender)
+def _check_region(region: str | None) -> None:
+    try:
+        parse_msisdn("0", region)
+    except ValueError as error:
+        raise CampaignError("region", f"region: {error}") from None
 
 
-def _check_sender(spec: CampaignSpec, account: Account, provider: Provider) -> None:
-    sender = sender_for(account, spec.sender)
+def sender_for(account: Account, sender: str, senders: Mapping[str, str] | None = None) -> str:
+    """The sender ID an account uses for a campaign: the one the campaign names for it, else its own, else the
+    campaign's."""
+    return (senders or {}).get(account.name) or account.sender_for(sender)
+
+
+def _check_sender(spec: CampaignSpec, account: Account, provider: Provider, route: Route) -> None:
+    sender = sender_for(account, spec.sender, route.senders)
     if not sender.strip():
         raise CampaignError("sender", f"sender: found nothing, and account {account.name} has none of its own")
     if account.senders and sender not in account.senders:
@@ -115,14 +146,22 @@ def _sample_failure(spec: CampaignSpec, sender: str, provider: Provider) -> Fail
 
 def create(session: Session, spec: CampaignSpec, template: Template, now: datetime) -> UUID:
     """A draft. The spec was checked."""
+    route = Route.stored(spec.route, spec.routing)
     campaign = Campaign(
         id=new_id(),
         name=spec.name.strip()[:200],
         state=CampaignState.DRAFT,
         sender=spec.sender,
         template=spec.template,
-        common_text=template.render({}) if template.is_constant else None,
-        route=dict(spec.route),
+        template_name=spec.template_name,
+        template_version=spec.template_version,
+        missing=spec.missing,
+        gsm7_only=spec.gsm7_only,
+        common_text=_common_text(spec, template),
+        route=route.weights,
+        routing=route.routing,
+        region=spec.region,
+        stream=spec.stream,
         options=dict(spec.options),
         priority=spec.priority,
         weight=spec.weight,
@@ -132,13 +171,23 @@ def create(session: Session, spec: CampaignSpec, template: Template, now: dateti
         on_unknown=spec.on_unknown,
         start_at=spec.start_at,
         source=spec.source,
+        steering=spec.steering.as_json(),
+        api_key_id=spec.api_key_id,
         created_at=now,
     )
     session.add(campaign)
     session.flush()
-    open_lanes(session, campaign.id, spec.route)
+    open_lanes(session, campaign.id, route.weights)
     note_event(session, campaign.id, "created", "", now)
     return campaign.id
+
+
+def _common_text(spec: CampaignSpec, template: Template) -> str | None:
+    """The text of every message, where it is the same for all."""
+    if not template.is_constant:
+        return None
+    text = template.render({})
+    return downgrade(text) if spec.gsm7_only else text
 
 
 def find(session: Session, campaign_id: UUID) -> Campaign:
@@ -153,10 +202,17 @@ def find(session: Session, campaign_id: UUID) -> Campaign:
 def start(session: Session, campaign_id: UUID, now: datetime) -> CampaignState:
     """Run it now, or schedule it for its time."""
     campaign = find(session, campaign_id)
+    if campaign.copy_due:
+        raise CampaignError("state", "the recipients are still being copied; the campaign starts by itself")
     if campaign.rows_accepted == 0:
         raise CampaignError("recipients", "the campaign has no recipient to send to; import some first")
     later = campaign.start_at is not None and campaign.start_at > now
     return _move(session, campaign, CampaignState.SCHEDULED if later else CampaignState.RUNNING, "", now)
+
+
+def begin_streaming(session: Session, campaign: Campaign, now: datetime) -> None:
+    """Let what is already imported leave while the rest is still being read."""
+    _move(session, campaign, CampaignState.RUNNING, "sending while it is imported", now)
 
 
 def pause(session: Session, campaign_id: UUID, reason: str, now: datetime) -> CampaignState:
@@ -170,7 +226,32 @@ def resume(session: Session, campaign_id: UUID, now: datetime) -> CampaignState:
     if campaign.state is not CampaignState.PAUSED:
         raise CampaignError("state", f"the campaign is {campaign.state}, only a paused one can be resumed")
     later = campaign.started_at is None and campaign.start_at is not None and campaign.start_at > now
+    if campaign.started_at is not None:
+        resume_plan(session, campaign, now)
     return _move(session, campaign, CampaignState.SCHEDULED if later else CampaignState.RUNNING, "", now)
+
+
+def reschedule(session: Session, campaign_id: UUID, start_at: datetime, now: datetime) -> CampaignState:
+    """Another time for a campaign that has not begun: a draft keeps it for its start, all others wait for it."""
+    campaign = find(session, campaign_id)
+    if campaign.started_at is not None or campaign.state not in RESCHEDULABLE:
+        raise CampaignError("state", f"the campaign is {campaign.state}; only one that has not begun has another time")
+    if start_at <= now:
+        raise CampaignError("start_at", f"start_at: {start_at.isoformat()} is past; start or resume it to send now")
+    old, campaign.start_at = campaign.start_at, start_at
+    note_event(session, campaign.id, "rescheduled", f"from {_shown(old)} to {_shown(start_at)}", now)
+    if campaign.state is CampaignState.DRAFT:
+        return campaign.state
+    return _move(session, campaign, CampaignState.SCHEDULED, "", now)
+
+
+def _shown(moment: datetime | None) -> str:
+    return moment.isoformat(timespec="seconds") if moment else "no time"
+
+
+def halt(session: Session, campaign: Campaign, reason: str, now: datetime) -> None:
+    """Pause by a rule; the campaign is running and locked."""
+    _move(session, campaign, CampaignState.PAUSED, reason, now)
 
 
 def cancel(session: Session, campaign_id: UUID, reason: str, now: datetime) -> CampaignState:
@@ -206,17 +287,11 @@ def _move(session: Session, campaign: Campaign, new: CampaignState, reason: str,
         raise CampaignError("state", f"the campaign is {old}; it cannot become {new}")
     campaign.state = new
     campaign.state_reason = reason or None
+    campaign.paused_at = now if new is CampaignState.PAUSED else None
     if new is CampaignState.RUNNING and campaign.started_at is None:
         campaign.started_at = now
-        _count_validity_from(session, campaign, now)
+        begin_plan(campaign, now)
     if new is CampaignState.CANCELLED and campaign.started_at is None:
         campaign.started_at = now  # so that the sweep closes what it holds
     note_event(session, campaign.id, str(new), reason, now)
     return new
-
-
-def _count_validity_from(session: Session, campaign: Campaign, now: datetime) -> None:
-    """A message's validity begins when it could first leave, however long the campaign lay as a draft."""
-    if campaign.validity is not None:
-        late = (Message.campaign_id == campaign.id, Message.state == MessageState.QUEUED)
-        session.execute(update(Message).where(*late).values(expires_at=now + timedelta(seconds=campaign.validity)))

@@ -1,41 +1,45 @@
 """From a recipient file to batches and messages in SQL: everything, or nothing.
 
 Rows stream through; messages are written a few thousand at a time under the state `importing`, which nothing is sent
-from. A file that turns out broken, even at its last byte, leaves the campaign `failed` and no message behind.
+from. A file that turns out broken, even at its last byte, leaves no message behind: the campaign is `failed`, or, if
+it holds other files, a draft with those.
+
+A campaign with `stream` runs from the first slice on. There a broken file cannot be undone: the campaign keeps what was
+read, pauses, and says how many messages have left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from config.accounts import Account
-from config.pace import batch_size
+from models.copying import insert_rows
 from models.database import Database
-from models.moves import add_counts, trail_line
-from models.msisdn import Msisdn
+from models.imports import close_failed, close_stopped, take_back
+from models.moves import add_counts
 from models.queries import note_event
-from models.segments import measure
 from models.states import CampaignState, MessageState
-from models.tables import Batch, Campaign, CampaignCount, Lane, Message, Reject, Suppression
-from models.types import new_id
-from producer.audience import Accepted, Audience, Chunk, Rejected
-from producer.audience_types import Refusal, Rules
-from producer.campaigns import CampaignError, sender_for
-from producer.plan import Rota
-from producer.readers import Hint, open_table
-from producer.template import Template
-from providers.base import Failure, Outgoing, Provider
+from models.steering import steering_of
+from models.tables import Batch, Campaign, Message, Reject, Source
+from producer.campaigns import CampaignError, begin_streaming, sender_for
+from producer.import_feed import CHILD_FROM, open_feed
+from producer.import_work import BATCH, CHUNK, MESSAGE, REJECT, Plan, Slice
+from producer.readers import Hint
+from producer.route import Route
+from producer.suppressions import opted_out
+from providers.base import Provider
 
 IMPORT_LEASE = 300.0  # seconds without progress after which an import counts as dead
-NOBODY = str(UUID(int=0))  # the reference of a message that is only asked about
+_STREAMING = frozenset({CampaignState.RUNNING, CampaignState.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Imported:
     segments: int
     encoding: str | None
     number_column: str
+    source_no: int = 1
 
     @property
     def rows(self) -> int:
@@ -55,8 +60,23 @@ class Imported:
 
 
 @dataclass
+class _Job:
+    """One file on its way in. `base`: rows accepted, rejected and segments of the campaign's earlier files."""
+
+    campaign_id: UUID
+    source_no: int
+    stream: bool
+    base: tuple[int, int, int]
+    accepted: int = 0
+    rejected: int = 0
+    segments: int = 0
+    row: int = 0
+
+
+@dataclass
 class Importer:
-    """Imports files into one campaign. `progress` is called with (accepted, rejected) after every chunk."""
+    """Imports files into campaigns. `progress` is called with (accepted, rejected) after every slice, `wake` when the
+    first messages of a campaign with `stream` may leave."""
 
     database: Database
     accounts: Mapping[str, Account]
@@ -65,212 +85,186 @@ class Importer:
     batch_seconds: float = 10.0
     default_region: str | None = None
     progress: Callable[[int, int], None] = lambda accepted, rejected: None
+    wake: Callable[[], object] = lambda: None
+    child_from: int = CHILD_FROM
+    chunk: int = CHUNK
 
-    def run(self, campaign_id: UUID, source: BinaryIO | Path, hint: Hint | None = None) -> Imported:
-        """Raises FileError (the file), CampaignError (the campaign); in both cases nothing of the file is kept."""
-        table = open_table(source, hint or Hint())
-        with self.database.write() as session:
-            campaign = self._begin(session, campaign_id)
-        try:
-            work = _Work(self, campaign)
-            for chunk in work.audience.chunks(table):
-                work.add(chunk)
-                self._write(work, last=False)
-            self._write(work, last=True)
-        except BaseException as error:
-            self._undo(campaign_id, f"{type(error).__name__}: {error}")
-            raise
-        return Imported(campaign_id, work.accepted, work.rejected, work.segments, table.encoding, table.number)
-
-    def _begin(self, session: Session, campaign_id: UUID) -> Campaign:
-        campaign = session.get(Campaign, campaign_id, with_for_update=True)
-        if campaign is None:
-            raise CampaignError("id", f"there is no campaign {campaign_id}")
-        if campaign.state is not CampaignState.DRAFT:
-            raise CampaignError("state", f"the campaign is {campaign.state}; recipients can be added to a draft only")
-        if campaign.rows_total:
-            raise CampaignError("recipients", "the campaign has recipients already")
-        campaign.state = CampaignState.IMPORTING
-        campaign.import_until = self.now() + timedelta(seconds=IMPORT_LEASE)
-        return campaign
-
-    def suppressed(self, sender_ids: set[str]) -> set[str]:
+    def run(
+        self, campaign_id: UUID, source: BinaryIO | Path, hint: Hint | None = None, name: str | None = None
+    ) -> Imported:
+        """One more file for a draft. Raises FileError (the file), CampaignError (the campaign), ImportDied; then
+        nothing of the file is kept, save by a campaign with `stream` that has begun to send."""
         with self.database.read() as session:
-            query = select(Suppression.msisdn).where(Suppression.sender.in_({"", *sender_ids}))
-            return set(session.execute(query).scalars())
+            plan = self._plan(session, campaign_id)
+        with closing(open_feed(plan, self.providers, source, hint or Hint(), self.child_from)) as feed:
+            job = self._begin(plan, name or (source.name if isinstance(source, Path) else None))
+            try:
+                taken, opted_out = self._taken(plan), self._opted_out(plan)
+                with closing(taken), closing(opted_out):
+                    for part in feed.slices(taken, opted_out):
+                        self._write(job, part)
+                self._finish(job)
+            except BaseException as error:
+                self._end(job, f"{type(error).__name__}: {error}")
+                raise
+        return Imported(
+            campaign_id, job.accepted, job.rejected, job.segments, feed.encoding, feed.number, job.source_no
+        )
 
-    def _write(self, work: _Work, *, last: bool) -> None:
-        batches, messages, rejects = work.take(last=last)
+    # --- before ------------------------------------------------------------------------------------------------------
+
+    def _plan(self, session: Session, campaign_id: UUID) -> Plan:
+        campaign = session.get(Campaign, campaign_id)
+        _check_draft(campaign, campaign_id)
+        assert campaign is not None  # just checked  # noqa: S101
+        return plan_of(campaign, self.accounts, self.now(), _next_number(session, campaign_id), self.database.dialect,
+                       self.batch_seconds, self.default_region, self.chunk)  # fmt: skip
+
+    def _begin(self, plan: Plan, name: str | None) -> _Job:
         now = self.now()
         with self.database.write() as session:
-            campaign = session.get_one(Campaign, work.campaign.id, with_for_update=True)
-            if campaign.state is not CampaignState.IMPORTING:
-                raise CampaignError("state", f"the campaign became {campaign.state} while it was imported")
-            for table, rows in ((Batch, batches), (Message, messages), (Reject, rejects)):
-                if rows:
-                    session.connection().execute(insert(table), rows)
-            add_counts(session, work.counted(messages))
+            campaign = session.get(Campaign, plan.campaign_id, with_for_update=True)
+            _check_draft(campaign, plan.campaign_id)
+            assert campaign is not None  # just checked  # noqa: S101
+            if _next_number(session, campaign.id) != plan.source_no:
+                raise CampaignError("state", "another file was added to the campaign in this moment; try again")
+            campaign.state = CampaignState.IMPORTING
+            campaign.state_reason = None
             campaign.import_until = now + timedelta(seconds=IMPORT_LEASE)
-            if last:
-                self._finish(session, campaign, work, now)
-        self.progress(work.accepted, work.rejected)
+            session.add(
+                Source(
+                    campaign_id=campaign.id, number=plan.source_no, name=(name or "")[:255] or None,
+                    state="importing", rows_accepted=0, rows_rejected=0, segments=0, started_at=now,
+                )
+            )  # fmt: skip
+            base = (campaign.rows_accepted, campaign.rows_rejected, campaign.segments_total)
+        return _Job(plan.campaign_id, plan.source_no, plan.stream, base)
 
-    def _finish(self, session: Session, campaign: Campaign, work: _Work, now: datetime) -> None:
-        campaign.state = CampaignState.DRAFT
-        campaign.import_until = None
-        campaign.rows_accepted = work.accepted
-        campaign.rows_rejected = work.rejected
-        campaign.rows_total = work.accepted + work.rejected
-        campaign.segments_total = work.segments
-        note_event(session, campaign.id, "imported", f"{work.accepted} accepted, {work.rejected} rejected", now)
+    def _taken(self, plan: Plan) -> Generator[int, None, None]:
+        """Numbers of the campaign's earlier files."""
+        if plan.source_no > 1:
+            with self.database.read() as session:
+                query = select(Message.msisdn).where(Message.campaign_id == plan.campaign_id)
+                for number in session.execute(query.execution_options(yield_per=10_000)).scalars():
+                    yield int(number[1:])
 
-    def _undo(self, campaign_id: UUID, reason: str) -> None:
+    def _opted_out(self, plan: Plan) -> Generator[int, None, None]:
+        with self.database.read() as session:
+            yield from opted_out(session, {"", *plan.senders.values()})
+
+    # --- on the way --------------------------------------------------------------------------------------------------
+
+    def _write(self, job: _Job, part: Slice) -> None:
+        now = self.now()
         with self.database.write() as session:
-            campaign = session.get(Campaign, campaign_id)
+            campaign = session.get_one(Campaign, job.campaign_id, with_for_update=True)
+            if campaign.state is not CampaignState.IMPORTING and not (job.stream and campaign.state in _STREAMING):
+                raise CampaignError("state", f"the campaign became {campaign.state} while it was imported")
+            insert_rows(session, Batch, BATCH, part.batches)
+            insert_rows(session, Message, MESSAGE, part.messages)
+            insert_rows(session, Reject, REJECT, part.rejects)
+            queued = str(MessageState.QUEUED)
+            add_counts(session, {(job.campaign_id, account, queued): n for account, n in part.queued.items()})
+            campaign.import_until = now + timedelta(seconds=IMPORT_LEASE)
+            _total(campaign, job, part)
+            starts = job.stream and bool(part.batches) and campaign.state is CampaignState.IMPORTING
+            if starts:
+                begin_streaming(session, campaign, now)
+        job.accepted, job.rejected, job.segments, job.row = part.accepted, part.rejected, part.segments, part.row
+        if starts:
+            self.wake()
+        self.progress(job.accepted, job.rejected)
+
+    def _finish(self, job: _Job) -> None:
+        now = self.now()
+        with self.database.write() as session:
+            campaign = session.get_one(Campaign, job.campaign_id, with_for_update=True)
+            if campaign.state is CampaignState.IMPORTING:
+                campaign.state = CampaignState.DRAFT
+            campaign.import_until = None
+            source = session.get_one(Source, (job.campaign_id, job.source_no))
+            source.state, source.ended_at = "done", now
+            source.rows_accepted, source.rows_rejected, source.segments = job.accepted, job.rejected, job.segments
+            name = f"{source.name}: " if source.name else ""
+            note_event(session, campaign.id, "imported", f"{name}{job.accepted} accepted, {job.rejected} rejected", now)
+
+    def _end(self, job: _Job, reason: str) -> None:
+        """Take everything back, or stop where it is if messages may have left."""
+        if self._stop(job, reason):
+            return
+        while self._take_back(job):
+            pass
+        with self.database.write() as session:
+            campaign = session.get(Campaign, job.campaign_id, with_for_update=True)
+            if campaign is not None and campaign.state is CampaignState.IMPORTING:
+                close_failed(session, campaign, job.source_no, reason, self.now())
+
+    def _stop(self, job: _Job, reason: str) -> bool:
+        with self.database.write() as session:
+            campaign = session.get(Campaign, job.campaign_id, with_for_update=True)
+            if campaign is None or campaign.state is CampaignState.IMPORTING:
+                return False
+            if campaign.import_until is not None:
+                close_stopped(session, campaign, job.source_no, f"{reason} (read up to row {job.row})", self.now())
+            return True
+
+    def _take_back(self, job: _Job) -> bool:
+        with self.database.write() as session:
+            campaign = session.get(Campaign, job.campaign_id, with_for_update=True)
             if campaign is None or campaign.state is not CampaignState.IMPORTING:
-                return
-            for table in (Message, Batch, Reject, CampaignCount, Lane):
-                session.execute(delete(table).where(table.campaign_id == campaign_id))
-            campaign.state = CampaignState.FAILED
-            campaign.state_reason = reason[:2000]
-            campaign.finished_at = self.now()
-            note_event(session, campaign_id, "import_failed", reason[:2000], self.now())
+                return False
+            campaign.import_until = self.now() + timedelta(seconds=IMPORT_LEASE)
+            return take_back(session, job.campaign_id, job.source_no)
 
 
-@dataclass
-class _Filling:
-    """Messages of one account on their way into a batch."""
+def plan_of(
+    campaign: Campaign, accounts: Mapping[str, Account], now: datetime, source_no: int, dialect: str,
+    batch_seconds: float, default_region: str | None, chunk: int = CHUNK,
+) -> Plan:  # fmt: skip
+    """What the decisions over a file of this campaign depend on. Raises CampaignError for an account that is gone."""
+    route = Route.stored(campaign.route, campaign.routing)
+    gone = [name for name in route.weights if name not in accounts]
+    if gone:
+        raise CampaignError("route", f"route: account {gone[0]!r} is not in the accounts file any more")
+    used = {name: accounts[name] for name in route.weights}
+    return Plan(
+        campaign_id=campaign.id,
+        source_no=source_no,
+        template=campaign.template,
+        missing=campaign.missing,
+        gsm7_only=campaign.gsm7_only,
+        common=campaign.common_text is not None,
+        route=route,
+        accounts=used,
+        senders={name: sender_for(account, campaign.sender, route.senders) for name, account in used.items()},
+        options={str(name): str(value) for name, value in campaign.options.items()},
+        validity=campaign.validity,
+        steering=steering_of(campaign.steering),
+        position=campaign.rows_accepted,
+        region=campaign.region or default_region,
+        stream=campaign.stream,
+        batch_seconds=batch_seconds,
+        dialect=dialect,
+        now=now,
+        chunk=chunk,
+    )
 
-    size: int
-    rows: list[dict[str, Any]] = field(default_factory=list)
+
+def _check_draft(campaign: Campaign | None, campaign_id: UUID) -> None:
+    if campaign is None:
+        raise CampaignError("id", f"there is no campaign {campaign_id}")
+    if campaign.state is not CampaignState.DRAFT:
+        raise CampaignError("state", f"the campaign is {campaign.state}; recipients can be added to a draft only")
 
 
-class _Work:
-    """One import: decides, chooses accounts, cuts batches."""
+def _next_number(session: Session, campaign_id: UUID) -> int:
+    query = select(func.coalesce(func.max(Source.number), 0)).where(Source.campaign_id == campaign_id)
+    return int(session.execute(query).scalar_one()) + 1
 
-    def __init__(self, importer: Importer, campaign: Campaign) -> None:
-        self.campaign = campaign
-        self.accepted = self.rejected = self.segments = 0
-        self._now = importer.now
-        self._providers = importer.providers
-        self._senders = {name: sender_for(importer.accounts[name], campaign.sender) for name in campaign.route}
-        self._rota = Rota(campaign.route)
-        self._chosen: list[str] = []
-        self._options = {str(name): str(value) for name, value in campaign.options.items()}
-        self._filling = {
-            name: _Filling(
-                batch_size(importer.accounts[name], importer.providers[name].max_recipients, importer.batch_seconds)
-            )
-            for name in campaign.route
-        }
-        self._batches: list[dict[str, Any]] = []
-        self._messages: list[dict[str, Any]] = []
-        self._rejects: list[dict[str, Any]] = []
-        rules = Rules(
-            default_region=importer.default_region,
-            suppressed=importer.suppressed(set(self._senders.values())),
-            check=self._choose,
-        )
-        self.audience = Audience(Template.parse(campaign.template), rules)
 
-    def _choose(self, number: Msisdn, country: str, text: str, segments: int) -> Refusal | None:
-        """Give the message to the account whose turn it is, or to another of the route that would take it.
-
-        Called once for every row that is otherwise accepted, in order: `add` takes the choices in the same order.
-        """
-        open_to = frozenset(self.campaign.route)
-        failure: Failure | None = None
-        while open_to:
-            name = self._rota.next(open_to)
-            failure = self._providers[name].check(self._sample(number, name, text, segments))
-            if failure is None:
-                self._chosen.append(name)
-                return None
-            open_to -= {name}
-        return Refusal(failure.code, failure.reason) if failure else None
-
-    def _sample(self, number: Msisdn, account: str, text: str, segments: int) -> Outgoing:
-        return Outgoing(
-            id=NOBODY, ref=NOBODY, msisdn=number, sender=self._senders[account], text=text,
-            encoding=measure(text).encoding, segments=segments, validity=self.campaign.validity, options=self._options,
-        )  # fmt: skip
-
-    def add(self, chunk: Chunk) -> None:
-        for row, account in zip(chunk.accepted, self._chosen, strict=True):
-            self._place(row, account)
-        self._chosen.clear()
-        self._rejects += [self._reject(row) for row in chunk.rejected]
-        self.accepted += len(chunk.accepted)
-        self.rejected += len(chunk.rejected)
-
-    def _place(self, row: Accepted, account: str) -> None:
-        filling = self._filling[account]
-        filling.rows.append(self._message(row, account))
-        self.segments += row.segments
-        if len(filling.rows) >= filling.size:
-            self._cut(account)
-
-    def _message(self, row: Accepted, account: str) -> dict[str, Any]:
-        validity = self.campaign.validity
-        return {
-            "id": new_id(),
-            "campaign_id": self.campaign.id,
-            "row_no": row.row_no,
-            "account": account,
-            "msisdn": str(row.msisdn),
-            "country": row.country or None,
-            "sender": self._senders[account],
-            "text": None if self.campaign.common_text is not None else row.text,
-            "encoding": str(row.encoding),
-            "segments": row.segments,
-            "reference": row.reference,
-            "state": MessageState.QUEUED,
-            "expires_at": None if validity is None else self._starts() + timedelta(seconds=validity),
-            "trail": trail_line(MessageState.QUEUED, "imported", self._now()),
-        }
-
-    def _starts(self) -> datetime:
-        return max(self._now(), self.campaign.start_at or self._now())
-
-    def _cut(self, account: str) -> None:
-        """Close the batch that is being filled."""
-        filling = self._filling[account]
-        batch_id = new_id()
-        self._batches.append(
-            {
-                "id": batch_id,
-                "campaign_id": self.campaign.id,
-                "account": account,
-                "size": len(filling.rows),
-                "not_before": self._now(),
-            }
-        )
-        self._messages += [{**row, "batch_id": batch_id} for row in filling.rows]
-        filling.rows = []
-
-    def _reject(self, row: Rejected) -> dict[str, Any]:
-        return {
-            "campaign_id": self.campaign.id,
-            "row_no": row.row_no,
-            "column": (row.column or "")[:100],
-            "value": row.value[:200],
-            "code": str(row.code),
-            "reason": row.reason[:400],
-        }
-
-    def take(self, *, last: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-        """What is ready to be written; at the end also the batches that did not get full."""
-        if last:
-            for account, filling in self._filling.items():
-                if filling.rows:
-                    self._cut(account)
-        ready = (self._batches, self._messages, self._rejects)
-        self._batches, self._messages, self._rejects = [], [], []
-        return ready
-
-    def counted(self, messages: list[dict[str, Any]]) -> dict[tuple[UUID, str, str], int]:
-        counts: dict[tuple[UUID, str, str], int] = {}
-        for row in messages:
-            key = (self.campaign.id, str(row["account"]), str(MessageState.QUEUED))
-            counts[key] = counts.get(key, 0) + 1
-        return counts
+def _total(campaign: Campaign, job: _Job, part: Slice) -> None:
+    accepted, rejected, segments = job.base
+    campaign.rows_accepted = accepted + part.accepted
+    campaign.rows_rejected = rejected + part.rejected
+    campaign.rows_total = campaign.rows_accepted + campaign.rows_rejected
+    campaign.segments_total = segments + part.segments

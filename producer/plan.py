@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 
 class RouteError(ValueError):
@@ -42,18 +41,32 @@ def _weight(name: str, text: str) -> int:
     return int(text)
 
 
-@dataclass
 class Rota:
     """Smooth weighted round-robin: after every cycle each account has had exactly its share, evenly interleaved."""
 
-    weights: Mapping[str, int]
-    _credit: dict[str, int] = field(default_factory=dict)
+    def __init__(self, weights: Mapping[str, int]) -> None:
+        self.weights = weights
+        self._credit = dict.fromkeys(weights, 0)
+        self._total = sum(weights.values())
+        self._only = next(iter(weights)) if len(weights) == 1 else None
 
     def next(self, allowed: frozenset[str] | None = None) -> str:
         """The account of the next message; `allowed` narrows the choice for this one."""
+        if self._only is not None:
+            return self._only
+        credit, weights = self._credit, self.weights
+        names = [name for name in weights if allowed is None or name in allowed]
+        for name in names:
+            credit[name] += weights[name]
+        chosen = max(names, key=credit.__getitem__)
+        credit[chosen] -= self._total if allowed is None else sum(weights[name] for name in names)
+        return chosen
+
+    def give_back(self, chosen: str, allowed: frozenset[str] | None = None) -> None:
+        """Take back the last `next(allowed)`, which gave `chosen`: the message went elsewhere."""
+        if self._only is not None:
+            return
         names = [name for name in self.weights if allowed is None or name in allowed]
         for name in names:
-            self._credit[name] = self._credit.get(name, 0) + self.weights[name]
-        chosen = max(names, key=lambda name: self._credit[name])
-        self._credit[chosen] -= sum(self.weights[name] for name in names)
-        return chosen
+            self._credit[name] -= self.weights[name]
+        self._credit[chosen] += sum(self.weights[name] for name in names)

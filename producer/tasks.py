@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from uuid import UUID
 
 import structlog
 from celery import shared_task
@@ -12,12 +13,12 @@ from config.accounts import Account, load_accounts
 from config.celery_app import app
 from config.settings import settings
 from models.database import Database
-from producer import campaigns
+from producer import campaigns, control, copies, recurring
 from producer.dispatch import dispatch
 
 log = structlog.get_logger("drumline.producer")
 
-MISSED_GRACE = 900.0  # seconds: a schedule missed by more is not fired blindly
+COPY_EXPIRES = 5.0  # seconds: the next tick sends it again
 
 _lock = threading.Lock()
 _shared: tuple[Database, dict[str, Account]] | None = None
@@ -41,10 +42,38 @@ def dispatch_due() -> None:
 
 @shared_task(name=names.SCHEDULE)
 def start_scheduled() -> None:
+    """Start what is due, and have copies filled that nobody fills yet: a job that got lost is sent again."""
+    database, accounts = shared()
+    now, grace = database.now(), settings().missed_grace
+    with database.write() as session:
+        started = campaigns.start_due(session, now, grace)
+        runs = recurring.run_due(session, now, grace)
+        unfilled = copies.waiting(session)
+    for campaign_id in unfilled:
+        app.send_task(
+            names.COPY, args=[str(campaign_id)], queue=names.CONTROL_QUEUE, expires=COPY_EXPIRES, ignore_result=True
+        )
+    if started or runs.made or runs.missed:
+        log.info("campaigns_started", campaigns=len(started), runs=len(runs.made), runs_missed=runs.missed)
+        dispatch(database, accounts, app.send_task, now)
+
+
+@shared_task(name=names.STEER)
+def steer_running() -> None:
+    """Windows, paces, canaries and guards of the running campaigns."""
     database, accounts = shared()
     now = database.now()
-    with database.write() as session:
-        started = campaigns.start_due(session, now, MISSED_GRACE)
-    if started:
-        log.info("campaigns_started", campaigns=len(started))
+    done = control.steer(database, now)
+    if done:
+        log.info("steered", planned=done.planned, canaries_passed=done.passed, halted=done.halted)
         dispatch(database, accounts, app.send_task, now)
+
+
+@shared_task(name=names.COPY)
+def fill_copy(campaign_id: str) -> None:
+    """Fill a copy with its recipients and start it. Sent again until somebody does; only the first finds work."""
+    database, accounts = shared()
+    try:
+        copies.fill(database, accounts, UUID(campaign_id))
+    except campaigns.CampaignError as error:
+        log.warning("copy_failed", campaign=campaign_id, reason=str(error))  # the campaign says so too

@@ -44,6 +44,7 @@ class Failure:
     klass: FailureClass
     reason: str
     permanent: bool | None = None  # the provider's own flag, where it sends one
+    opt_out: bool = False  # evidence that the person (or a register the person is in) said no
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +232,10 @@ class OpenWork:
     """What is still open at an account: what a poller needs to know to ask for it."""
 
     oldest: datetime  # when the oldest open message was submitted
-    groups: Sequence[str] = ()  # provider group ids with open messages, most urgent first
+    groups: Sequence[str] = ()  # provider group ids with open messages that are due, most urgent first
     now: datetime | None = None
+    ungrouped: datetime | None = None  # when the oldest open message left that `groups` cannot find
+    all_grouped: bool = False  # nothing is open outside of groups; `groups` empty: none of them is due
 
 
 @dataclass(frozen=True, slots=True)

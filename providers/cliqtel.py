@@ -188,7 +188,7 @@ class Cliqtel:
         """The list since the oldest open message; a few old ones (their ids come as groups) are asked for singly,
         because some routes stop at `sent` for ever and the list since then would be the whole budget."""
         old = work.now is not None and work.now - work.oldest > _OLD
-        if old and 0 < len(work.groups) <= _STRAGGLERS:
+        if old and len(work.groups) <= _STRAGGLERS and (work.groups or work.all_grouped):
             return [Page({"id": group}) for group in work.groups if re.fullmatch(ID, group)]
         return [Page(self._since(work.oldest - _OVERLAP))]
 

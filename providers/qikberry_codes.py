@@ -167,6 +167,9 @@ ALIASES: dict[str, str] = {
     "BLACKLISTED": "BLACKLST",
 }
 
+# The words for a person's no, or a register's ("Error Codes" 408, 450, 456; BLACKLIST is the longer spelling).
+OPT_OUTS = frozenset({"DNDNUMB", "BLACKLST", "BLACKLIST", "OPTOUT-REJ"})
+
 BY_NAME: dict[str, Word] = {
     **OTHER_CHANNELS,
     **{word.name: word for word in BY_CODE.values()},
@@ -213,4 +216,6 @@ def _number(value: object) -> str:
 
 def failure_of(word: Word) -> Failure | None:
     """The failure a word reports, under the provider's own name for it; None for a word that is none."""
-    return Failure(word.name, word.klass, word.reason) if word.klass is not None else None
+    if word.klass is None:
+        return None
+    return Failure(word.name, word.klass, word.reason, opt_out=word.name in OPT_OUTS)

@@ -112,8 +112,10 @@ def parse_opt_outs(account: Account, raw: Raw) -> Parsed:
 def first_pages(account: Account, work: OpenWork) -> Sequence[Page]:
     """A page for each open group; by date for messages whose group was never told, and where there is no group."""
     groups = [Page({"group_id": group}) for group in dict.fromkeys(work.groups) if group]
-    by_date = account.poll_by_date or not groups
-    return [*groups, *(Page({"date": day}) for day in days(account, work.oldest, work.now))] if by_date else groups
+    since = work.ungrouped
+    if since is None and (account.poll_by_date or not (groups or work.all_grouped)):
+        since = work.oldest
+    return groups if since is None else [*groups, *(Page({"date": day}) for day in days(account, since, work.now))]
 
 
 def days(account: Account, oldest: datetime, now: datetime | None) -> Sequence[str]:

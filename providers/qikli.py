@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -48,6 +48,7 @@ from providers.qikli_answers import read_answer, signal_of
 from providers.qikli_codes import failure_of, status_of
 from providers.shared import (
     Options,
+    Remembered,
     basic_auth,
     credential,
     dig,
@@ -137,6 +138,8 @@ class Qikli:
             "transliteration": options.choice("transliteration", TRANSLITERATIONS),
             "language": options.choice("language", LANGUAGES),
         }
+        self._choices = Remembered(self._choose)
+        self._faults = Remembered(self._fault)
         options.done()
         if not self.pulls and not self._settings.webhook_url:
             raise ValueError("options.pull: found false, expected true unless reports are pushed to a webhook URL")
@@ -145,14 +148,13 @@ class Qikli:
 
     def check(self, message: Outgoing) -> Failure | None:
         """What Qikli would refuse: number, sender, length, ids, options; the codes are Qikli's where it has one."""
-        looks: tuple[Callable[[Outgoing], Failure | None], ...] = (
-            _check_number,
-            self._check_sender,
-            _check_text,
-            _check_ref,
-            self._check_options,
+        return (
+            _check_number(message)
+            or self._check_sender(message)
+            or _check_text(message)
+            or _check_ref(message)
+            or self._faults.of(message.options)
         )
-        return next((failure for look in looks if (failure := look(message))), None)
 
     def _check_sender(self, message: Outgoing) -> Failure | None:
         sender = message.sender
@@ -167,8 +169,8 @@ class Qikli:
         reason = f"the sender must be 3 to {self._named_length} letters and digits, or 3 to 14 digits"
         return Failure("from", FailureClass.SENDER, reason)
 
-    def _check_options(self, message: Outgoing) -> Failure | None:
-        chosen = self._chosen(message)
+    def _fault(self, options: Mapping[str, str]) -> Failure | None:
+        chosen = self._choices.of(options)
         if chosen["transliteration"] not in ("", *TRANSLITERATIONS):
             return Failure("transliteration", FailureClass.CONTENT, "unknown transliteration")
         if chosen["language"] not in ("", *LANGUAGES):
@@ -179,7 +181,10 @@ class Qikli:
 
     def _chosen(self, message: Outgoing) -> dict[str, str]:
         """The message's own options over the account's defaults."""
-        return {name: message.options.get(name) or default for name, default in self._defaults.items()}
+        return self._choices.of(message.options)
+
+    def _choose(self, options: Mapping[str, str]) -> dict[str, str]:
+        return {name: options.get(name) or default for name, default in self._defaults.items()}
 
     def warnings(self, message: Outgoing) -> Sequence[str]:
         if (message.validity or 0) > MAX_VALIDITY * 60:

@@ -342,6 +342,11 @@ ERRORS |= {number: Error(name, False, _TEMP) for number, name in _SS7.items()}
 ERRORS |= {number: Error(name, None, _DLT_EXCEPTIONS.get(number, _SEND)) for number, name in _DLT.items()}
 
 
+# Registers and lists a person is on by saying no (public registry: statuses, and SMS error codes).
+OPT_OUT_STATUSES = frozenset({10})
+OPT_OUT_ERRORS = frozenset({573, 603, 604, 2050, 4137, 4140})
+
+
 # --- from payload to meaning -----------------------------------------------------------------------------------------
 
 
@@ -374,7 +379,9 @@ def failure_of(status: object, error: object = None, secrets: tuple[str, ...] = 
     number, error_number = whole(status, "id"), whole(error, "id")
     if error_number and meaning.klass in (_UNSP, _TEMP):
         return _by_error(f"{_shown(number)}/{error_number}", error_number, error, secrets)
-    return Failure(_shown(number), meaning.klass, _reason(meaning, status, secrets), flag(error, "permanent"))
+    refused = number in OPT_OUT_STATUSES and meaning is STATUSES.get(number)
+    reason = _reason(meaning, status, secrets)
+    return Failure(_shown(number), meaning.klass, reason, flag(error, "permanent"), opt_out=refused)
 
 
 def _by_error(code: str, number: int, payload: object, secrets: tuple[str, ...]) -> Failure:
@@ -384,7 +391,9 @@ def _by_error(code: str, number: int, payload: object, secrets: tuple[str, ...])
         tell_once("qikli", "error", number)
         return Failure(code, _UNLISTED[told], _described(f"error {number}", payload, secrets), told)
     klass = _corrected(known, told, whole(payload, "groupId"))
-    return Failure(code, klass, _named(known.name, known.gloss), known.permanent if told is None else told)
+    permanent = known.permanent if told is None else told
+    opt_out = number in OPT_OUT_ERRORS and klass is _RCPT
+    return Failure(code, klass, _named(known.name, known.gloss), permanent, opt_out=opt_out)
 
 
 _UNLISTED = {True: _RCPT, False: _TEMP, None: _UNSP}

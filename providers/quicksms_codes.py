@@ -126,6 +126,8 @@ V1_SUBSTATUS: dict[int, tuple[FailureClass, str]] = {
     10: (_F.RECIPIENT, "the number is on a do-not-disturb list"),
     14: (_F.RECIPIENT, "the number is on a block list"),
 }
+V1_OPT_OUTS = frozenset({10, 14})
+"""Lists a person is on by saying no."""
 
 
 def refused(code: str, rule: Rule, reason: str, reply: Reply) -> tuple[Refused, Signal | None]:

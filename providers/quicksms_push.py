@@ -19,7 +19,7 @@ import orjson
 
 from models.states import MessageState
 from providers.base import Failure, FailureClass, Inbound, Parsed, Push, Raw, Report
-from providers.quicksms_codes import DLR_STATES, GSM_CODES, V1_STATES, V1_SUBSTATUS
+from providers.quicksms_codes import DLR_STATES, GSM_CODES, V1_OPT_OUTS, V1_STATES, V1_SUBSTATUS
 from providers.shared import flag, same_secret, tell_once, text, timestamp, whole
 from providers.wire import BadBody
 
@@ -170,7 +170,7 @@ def _v1_failure(state: MessageState | None, sub: int | None) -> Failure | None:
     if state not in _FAILED:
         return None
     known = V1_SUBSTATUS.get(-1 if sub is None else sub, (FailureClass.UNSPECIFIED, "no documented reason"))
-    return Failure(str(state) if sub is None else str(sub), *known)
+    return Failure(str(state) if sub is None else str(sub), *known, opt_out=sub in V1_OPT_OUTS)
 
 
 def _seen(item: Item, raw: Raw, naive: tzinfo) -> Report | str:

@@ -33,6 +33,7 @@ from providers.quicksms_scan import original_id, resume_at
 from providers.retry_after import parse_http_date
 from providers.shared import (
     Options,
+    Remembered,
     bare_refusal,
     basic_auth,
     bearer,
@@ -136,6 +137,8 @@ class V2Send:
             options.flag("sandbox"),
             _metadata(options),
         )
+        self._read = Remembered(self._want)
+        self._faults = Remembered(self._fault)
         self._hours_delay = options.whole("out_of_hours_delay", 3600, 60, 604_800)
 
     # --- before the wire ---
@@ -166,10 +169,7 @@ class V2Send:
         return _failure("VALIDATION_ERROR", why, FailureClass.SENDER) if why else None
 
     def _options_failure(self, message: Outgoing) -> Failure | None:
-        for name in _SWITCHES:
-            if name in message.options and flag(dict(message.options), name) is None:
-                return _failure("VALIDATION_ERROR", f"option {name} is neither true nor false")
-        why = metadata_fault(self._of(message).metadata)
+        why = self._faults.of(message.options)
         if why is None and len(message.ref) > _MOST_REFERENCE:
             why = f"a reference has at most {_MOST_REFERENCE} characters"
         return _failure("VALIDATION_ERROR", why) if why else None
@@ -215,7 +215,10 @@ class V2Send:
         return required | {name: value for name, value in optional.items() if value is not None}
 
     def _of(self, message: Outgoing) -> _Wants:
-        given = dict(message.options)
+        return self._read.of(message.options)
+
+    def _want(self, options: Mapping[str, str]) -> _Wants:
+        given = dict(options)
         own = {name.removeprefix(_METADATA): value for name, value in given.items() if name.startswith(_METADATA)}
         smart, sandbox = (flag(given, name) for name in _SWITCHES)
         return replace(
@@ -225,6 +228,12 @@ class V2Send:
             sandbox=self._wants.sandbox if sandbox is None else sandbox,
             metadata={**self._wants.metadata, **own},
         )
+
+    def _fault(self, options: Mapping[str, str]) -> str | None:
+        for name in _SWITCHES:
+            if name in options and flag(dict(options), name) is None:
+                return f"option {name} is neither true nor false"
+        return metadata_fault(self._read.of(options).metadata)
 
     # --- the answer ---
 

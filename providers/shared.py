@@ -11,9 +11,10 @@ import hmac
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
+from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 from providers.base import (
@@ -33,6 +34,8 @@ from providers.retry_after import parse_http_date, parse_retry_after
 from providers.wire import BadBody, Reply
 
 log = logging.getLogger("drumline.providers")
+
+T = TypeVar("T")
 
 # --- requests --------------------------------------------------------------------------------------------------------
 
@@ -67,19 +70,38 @@ def same_secret(given: str | None, expected: str | None) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
 
 
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+class Remembered(Generic[T]):
+    """What was made of a message's options the last time. A campaign's messages share one mapping, so a million checks
+    read it once; another mapping is read anew. Mappings that were handed over are not changed any more."""
+
+    __slots__ = ("_last", "_make")
+
+    def __init__(self, make: Callable[[Mapping[str, str]], T]) -> None:
+        self._make = make
+        self._last: tuple[Mapping[str, str], T] | None = None
+
+    def of(self, options: Mapping[str, str]) -> T:
+        last = self._last
+        if last is None or last[0] is not options:
+            self._last = last = (options, self._make(options))
+        return last[1]
+
+
 # --- JSON access -----------------------------------------------------------------------------------------------------
 
 
 def dig(value: object, *path: str | int) -> object:
     """The value at `path` of nested objects and lists, or None wherever the way ends."""
     for step in path:
-        match value:
-            case dict() if isinstance(step, str):
-                value = value.get(step)
-            case list() if isinstance(step, int) and -len(value) <= step < len(value):
-                value = value[step]
-            case _:
-                return None
+        if isinstance(value, dict) and isinstance(step, str):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
+            value = value[step]
+        else:
+            return None
     return value
 
 

@@ -18,6 +18,8 @@ from providers.wire import NotSent
 WAIT_NOT_SENT = 2.0  # seconds: the breaker decides when the account is tried again, this only spaces the messages
 WAIT_ACCOUNT = 15.0  # seconds: the account is parked meanwhile
 WAIT_DEFERRED = 3600.0  # seconds, where the provider named no time
+HELD_LONGEST = 7 * 86400.0  # seconds a held message is watched beyond all else, where the provider named no release
+FURTHEST = timedelta(days=400)  # no release is planned further ahead: a date beyond it is a slip
 WAIT_THROTTLED = 1.0  # seconds, where the provider named no time: the limiter knows the rest
 
 
@@ -102,17 +104,25 @@ def _accepted(outcome: Accepted, at: Position, now: datetime, rules: Rules) -> D
 
 def accepted_values(outcome: Accepted, validity: int | None, now: datetime, rules: Rules) -> dict[str, Any]:
     """The columns of an accepted message. A held one may be reported that much later."""
+    released = held_until(outcome, now)
     return {
         "provider_id": outcome.provider_id,
         "group_id": outcome.group_id,
         "submitted_at": now,
         "not_before": None,
-        "deadline": report_deadline(max(now, outcome.held_until or now), validity, rules.report_deadline),
+        "held_until": outcome.held_until,
+        "deadline": report_deadline(released, validity, rules.report_deadline),
         "code": None,
         "klass": None,
         "reason": None,
         **_known(parts=outcome.parts, price=outcome.price, currency=outcome.currency),
     }
+
+
+def held_until(outcome: Accepted, now: datetime) -> datetime:
+    """When the message leaves the provider at the latest, as far as we know."""
+    longest = now + timedelta(seconds=HELD_LONGEST if outcome.state is MessageState.HELD else 0.0)
+    return max(now, min(outcome.held_until, now + FURTHEST) if outcome.held_until else longest)
 
 
 def report_deadline(start: datetime, validity: int | None, grace: float) -> datetime:

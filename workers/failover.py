@@ -94,7 +94,8 @@ class Failover:
             .join(Lane, (Lane.campaign_id == Campaign.id) & (Lane.account == account))
             .where(Campaign.state == CampaignState.RUNNING, Campaign.failover, planned.exists())
         )
-        return self.session.execute(query).scalars().all()
+        # Where rules say which account may carry which number, the other accounts are no substitute.
+        return [campaign for campaign in self.session.execute(query).scalars() if not campaign.routing.get("rules")]
 
     def _leave(self, account: str, why: str, campaign: Campaign, healthy: set[str]) -> int:
         moved = 0
@@ -113,7 +114,8 @@ class Failover:
         """Give an account so much of a campaign that it has something to do until the next run."""
         size = batch_size(to, provider.max_recipients, self.batch_seconds)
         room = BATCHES_AHEAD * size - self._waiting_at(campaign.id, to.name)
-        target = Target(to.name, to.sender_for(campaign.sender), size)
+        sender = campaign.routing.get("senders", {}).get(to.name) or to.sender_for(campaign.sender)
+        target = Target(to.name, sender, size)
         moved = 0
         for _ in range(MOST_LOOKS):
             batch = stealable(self.session, campaign.id, source) if moved < room else None

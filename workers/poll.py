@@ -6,19 +6,19 @@ commit of its page loses that page. See docs/reliability.md for how small that w
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.queries import account_status
 from models.states import OPEN_AT_PROVIDER, MessageState
-from models.tables import InboxPage, Message
+from models.tables import AccountStatus, InboxPage, Message
 from providers.base import OpenWork, Page
 from providers.wire import NotSent, OutcomeUnknown, Reply
 from workers.resolve import charged_send
@@ -26,8 +26,8 @@ from workers.runtime import AccountRuntime, Runtime
 
 log = structlog.get_logger("drumline.poll")
 
-MOST_PAGES = 2000  # in one run: the next run goes on
-MOST_GROUPS = 200
+MOST_PAGES = 10_000  # in one run: the next run goes on
+MOST_GROUPS = 500  # asked for one by one in one run
 LOCK_SECONDS = 60.0  # beyond the request's timeout; extended page by page
 
 # How much slower to poll as what is open gets older: (age in seconds, factor).
@@ -60,22 +60,48 @@ async def poll_reports(runtime: Runtime, account_name: str) -> int:
 
 
 async def _poll(runtime: Runtime, account: AccountRuntime, lock: Lock) -> int:
-    work = await runtime.read(open_work, account.name, runtime.now())
+    work = await runtime.read(open_work, account.name, account.account.poll.every, runtime.now())
     if work is None:
         return 0
-    work = OpenWork(work.oldest, _due_groups(account, work), work.now)
-    stored = 0
+    run = _Run(runtime, account, lock)
     for first in account.provider.first_pages(work):
+        await run.list_from(first)
+    if run.complete:
+        await runtime.write(_note_polled, account.name, work.now)
+    return run.stored
+
+
+@dataclass
+class _Run:
+    """One poll: every list from its first page on. A page without an answer ends its list, not the others."""
+
+    runtime: Runtime
+    account: AccountRuntime
+    lock: Lock
+    stored: int = 0
+    failed: int = 0
+    lost: bool = False
+
+    async def list_from(self, first: Page) -> None:
         page: Page | None = first
-        while page is not None and not runtime.stopping and stored < MOST_PAGES:
-            reply = await _pull(runtime, account, page)
+        while page is not None and not self.ended:
+            reply = await _pull(self.runtime, self.account, page)
             if reply is None:
-                break  # the next list may still be had
-            stored += 1
-            if not await _still_ours(lock, account.name):
-                return stored
-            page = account.provider.following(page, reply)
-    return stored
+                self.failed += 1
+                return
+            self.stored += 1
+            self.lost = not await _still_ours(self.lock, self.account.name)
+            page = self.account.provider.following(page, reply)
+
+    @property
+    def ended(self) -> bool:
+        return self.lost or self.runtime.stopping or self.stored >= MOST_PAGES
+
+    @property
+    def complete(self) -> bool:
+        """Whether what was due has been asked for. A list that failed alone comes again in its own rhythm; a poll that
+        got nothing at all is repeated as a whole."""
+        return not self.ended and (self.stored > 0 or self.failed == 0)
 
 
 async def _still_ours(lock: Lock, account: str) -> bool:
@@ -109,55 +135,96 @@ def store_page(session: Session, account: str, kind: str, body: bytes, content_t
     )
 
 
-def _due_groups(account: AccountRuntime, work: OpenWork) -> list[str]:
-    """Groups are polled one by one, so each at the pace of its own age; the pace is this process's own memory."""
-    now = time.monotonic()
-    due = [group for group in work.groups if account.group_due.get(group, 0.0) <= now]
-    for place, group in enumerate(work.groups):
-        if group in due:
-            # The groups come youngest first: the further back, the older.
-            slower = 1.0 if place < 20 else 4.0
-            account.group_due[group] = now + account.account.poll.every * slower * 0.9
-    for group in set(account.group_due) - set(work.groups):
-        del account.group_due[group]
-    return due
+def _note_polled(session: Session, account: str, began: datetime | None) -> None:
+    account_status(session, account).polled_at = began
 
 
-def open_work(session: Session, account: str, now: datetime) -> OpenWork | None:
+# --- what is open, and what of it is due -----------------------------------------------------------------------------
+
+
+def group_due(left: datetime, last: datetime | None, now: datetime, base: float) -> bool:
+    """Whether a group whose messages left at `left` is due again; `last` is the last complete poll. Pure.
+
+    Each group has a rhythm of its own, counted from when it left, slower as it gets older. A beat that falls between
+    the last poll and now is due, however many were missed: nothing needs to be remembered for each group.
+    """
+    if last is None:
+        return True
+    every = poll_every((now - left).total_seconds(), base)
+    return (last - left).total_seconds() // every != (now - left).total_seconds() // every
+
+
+def open_work(session: Session, account: str, base: float, now: datetime) -> OpenWork | None:
     """What waits for reports at an account; None: nothing does, so there is nothing to poll for."""
     span = open_span(session, account)
     if span is None:
         return None
+    status = session.get(AccountStatus, account)
+    last = status.polled_at if status else None
+    groups = _open_groups(session, account)
+    loose = _loose(session, account)
+    due = [group for group, left in groups if group_due(left, last, now, base)]
+    oldest = min(_oldest_attempt(session, account, span[0]), span[0])
+    if len(due) > MOST_GROUPS:
+        # So many lists cost more requests than one of everything.
+        return OpenWork(oldest, (), now, oldest)
+    ungrouped = loose[0] if loose and group_due(loose[1], last, now, base) else None
+    return OpenWork(oldest, due, now, ungrouped, all_grouped=loose is None)
+
+
+def _open_groups(session: Session, account: str) -> list[tuple[str, datetime]]:
+    """Groups with messages that wait for a report, the youngest first, and when each left."""
+    left = func.max(Message.submitted_at)
     query = (
-        select(Message.group_id)
-        .where(
-            Message.account == account,
-            Message.state.in_(tuple(OPEN_AT_PROVIDER)),
-            Message.group_id.is_not(None),
-        )
+        select(Message.group_id, left)
+        .where(*_open_at(account), Message.group_id.is_not(None), Message.submitted_at.is_not(None))
         .group_by(Message.group_id)
-        .order_by(func.max(Message.submitted_at).desc())
-        .limit(MOST_GROUPS)
+        .order_by(left.desc(), Message.group_id)
+        .limit(MOST_GROUPS * 10)
     )
-    groups = [group for group in session.execute(query).scalars() if group]
-    return OpenWork(span[0], groups, now)
+    return [(group, at) for group, at in session.execute(query) if group and at]
+
+
+def _loose(session: Session, account: str) -> tuple[datetime, datetime] | None:
+    """When the oldest and the youngest left that no group will find: it was never told, or their answer is unknown."""
+    spans = [
+        _span(session, Message.submitted_at, *_open_at(account), Message.group_id.is_(None)),
+        _span(session, Message.attempted_at, Message.account == account, Message.state == MessageState.UNKNOWN),
+    ]
+    return _widest(spans)
+
+
+def _oldest_attempt(session: Session, account: str, oldest: datetime) -> datetime:
+    """The provider had the oldest message before its answer was recorded here; by how much, the attempt tells."""
+    near = Message.submitted_at <= oldest + timedelta(minutes=10)
+    found = session.execute(select(func.min(Message.attempted_at)).where(*_open_at(account), near)).scalar_one()
+    return found or oldest
 
 
 def open_span(session: Session, account: str) -> tuple[datetime, datetime] | None:
     """When the oldest and the youngest message that waits for a report left; unknown outcomes wait too."""
-    accepted = session.execute(
-        select(func.min(Message.submitted_at), func.max(Message.submitted_at)).where(
-            Message.account == account, Message.state.in_(tuple(OPEN_AT_PROVIDER))
-        )
-    ).one()
-    unknown = session.execute(
-        select(func.min(Message.attempted_at), func.max(Message.attempted_at)).where(
-            Message.account == account, Message.state == MessageState.UNKNOWN
-        )
-    ).one()
-    oldest = [time for time in (accepted[0], unknown[0]) if time is not None]
-    youngest = [time for time in (accepted[1], unknown[1]) if time is not None]
-    return (min(oldest), max(youngest)) if oldest else None
+    return _widest(
+        [
+            _span(session, Message.submitted_at, *_open_at(account)),
+            _span(session, Message.attempted_at, Message.account == account, Message.state == MessageState.UNKNOWN),
+        ]
+    )
+
+
+def _open_at(account: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return Message.account == account, Message.state.in_(tuple(OPEN_AT_PROVIDER))
+
+
+def _span(
+    session: Session, column: InstrumentedAttribute[datetime | None], *which: ColumnElement[bool]
+) -> tuple[datetime, datetime] | None:
+    first, last = session.execute(select(func.min(column), func.max(column)).where(*which)).one()
+    return None if first is None or last is None else (first, last)
+
+
+def _widest(spans: Sequence[tuple[datetime, datetime] | None]) -> tuple[datetime, datetime] | None:
+    known = [span for span in spans if span is not None]
+    return (min(first for first, _ in known), max(last for _, last in known)) if known else None
 
 
 def due_polls(session: Session, bases: dict[str, float], now: datetime) -> list[str]:
@@ -170,7 +237,23 @@ def due_polls(session: Session, bases: dict[str, float], now: datetime) -> list[
         span = open_span(session, account)
         if span is None:
             continue
-        age = max(0.0, (now - span[1]).total_seconds())
-        status.next_poll_at = now + timedelta(seconds=poll_every(age, base))
+        status.next_poll_at = _next_poll(session, account, span[1], base, now)
         due.append(account)
     return due
+
+
+def _next_poll(session: Session, account: str, youngest: datetime, base: float, now: datetime) -> datetime:
+    """At the pace of what left (or was let go) last, and when the next held message is let go."""
+    released, coming = _releases(session, account, now)
+    age = (now - max(youngest, released or youngest)).total_seconds()
+    regular = now + timedelta(seconds=poll_every(max(0.0, age), base))
+    return regular if coming is None else min(regular, coming + timedelta(seconds=base))
+
+
+def _releases(session: Session, account: str, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Of held messages: the last time of release that has passed, and the next one to come."""
+    until = Message.held_until
+    held = (Message.account == account, Message.state == MessageState.HELD)
+    past = session.execute(select(func.max(until)).where(*held, until <= now)).scalar_one()
+    coming = session.execute(select(func.min(until)).where(*held, until > now)).scalar_one()
+    return past, coming

@@ -1,39 +1,52 @@
 """Delivery reports: from the inbox to the messages, each counted once.
 
-Pull and push both end in the inbox as raw pages. `apply_inbox` parses them into reports (unique by account and dedupe
-key), matches each to its message, and moves the message forward only. A report whose message is not known yet waits:
-it can beat our own commit of the provider's id.
+Pull and push both end in the inbox as raw pages. `apply_inbox` reads them into reports (unique by account and dedupe
+key), matches each to its message, and moves the message forward only. What a message's reports say together does not
+depend on their order (see `workers.fold`). A report whose message is not known yet waits: it can beat our own commit
+of the provider's id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 
+from models.bulk import among, insert_missing, update_by_id
 from models.database import LASTING_ERRORS, PASSING_ERRORS
-from models.moves import Move, apply_moves
-from models.msisdn import Msisdn, parse_msisdn
+from models.moves import Locked, Move, apply_moves, lock_messages, set_facts
 from models.queries import insert_new
-from models.states import ACCEPTED_ONCE, FINAL, MessageState, may
-from models.tables import DeliveryReport, InboundMessage, InboxPage, Message, Suppression, message_id_of, ref_round_of
-from providers.base import Failure, FailureClass, OptOut, Parsed, Provider, Raw, Report
-from providers.wire import BadBody
+from models.states import FINAL, MessageState
+from models.stopwords import StopWords
+from models.tables import DeliveryReport, InboxPage, Message, Suppression, message_id_of
+from models.types import storable
+from providers.base import Provider, Report
+from workers.fold import Verdict, fold, is_older_try, is_simple
+from workers.inbox import Arrived, read_pages
+from workers.report_rows import dedupe_of, report_of, row_of
+from workers.suppress import Policy, suppression_of
 
 log = structlog.get_logger("drumline.reconcile")
 
-PAGES = 100  # raw pages parsed in one transaction
-REPORTS = 2000  # waiting reports applied in one transaction
+REPORTS = 2000  # waiting reports tried again in one transaction
 RETRY_FIRST = 2.0  # seconds until an unmatched report is tried again; doubles
 RETRY_MOST = 3600.0
 GIVE_UP_TRIES = 20  # then it is only listed for the operator (about half a day)
+UNMATCHED = "unmatched"
+BROKEN = "cannot be applied"
+
+_REPORTS: Table = DeliveryReport.__table__  # type: ignore[assignment]  # declared as FromClause, is a Table
+_INSERTED = (
+    "account", "dedupe", "inbox_id", "received_at", "provider_id", "ref", "msisdn", "state", "raw_status", "details",
+    "message_id", "applied_at", "effect", "tries", "next_try_at",
+)  # fmt: skip
+_SETTLED = ("message_id", "applied_at", "effect", "tries", "next_try_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,171 +62,129 @@ class Effect:
         return bool(self.pages or self.reports)
 
 
-def apply_inbox(session: Session, provider_of: Callable[[str], Provider | None], now: datetime) -> Effect:
-    """One round: parse some pages, apply some reports. Call again while it did something."""
-    pages = parse_pages(session, provider_of, now)
-    reports = _due_reports(session, now)
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One report to be settled. `row_id`: its row, if it waited there already; `tries` so far."""
+
+    account: str
+    report: Report
+    row_id: int | None = None
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one report. `message_id` None: it belongs to no message that we know."""
+
+    item: Item
+    message_id: UUID | None
+    effect: str
+
+
+def apply_inbox(
+    session: Session, provider_of: Callable[[str], Provider | None], now: datetime, policy: Policy | None = None
+) -> Effect:
+    """One round: read some pages and settle their reports, try some that wait. Call again while it did something."""
+    policy = policy or Policy(StopWords.of(()))
+    pages, arrived = read_pages(session, provider_of, now, policy.words)
+    new = _settle_new(session, arrived, now, policy)
+    again = _settle_waiting(session, now, policy)
+    settled = [*new, *again]
+    moved = sum(1 for one in settled if one.effect == "moved")
+    return Effect(pages, len(settled), moved, sum(1 for one in settled if one.message_id is None))
+
+
+# --- new reports -----------------------------------------------------------------------------------------------------
+
+
+def _settle_new(session: Session, arrived: Sequence[Arrived], now: datetime, policy: Policy) -> list[Settled]:
+    """Reports that were never seen before. Two workers may see the same one: the second finds it does nothing."""
+    first = {(one.account, dedupe_of(one.report)): one for one in reversed(arrived)}
+    known = _known(session, first)
+    fresh = [one for key, one in reversed(first.items()) if key not in known]
+    settled = _settle_safely(session, [Item(one.account, one.report) for one in fresh], now, policy)
+    rows = [_new_row(one, done, now) for one, done in zip(fresh, settled, strict=True)]
+    _keep(session, rows)
+    return settled
+
+
+def _keep(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Store the reports; one that the database will not take is left in its page alone."""
     try:
         with session.begin_nested():
-            moved = apply_reports(session, reports, now)
-    except PASSING_ERRORS:
-        raise
-    except LASTING_ERRORS:
-        moved = _apply_alone(session, reports, now)
-    return Effect(pages, len(reports), moved, sum(1 for report in reports if report.applied_at is None))
-
-
-# --- pages to reports ------------------------------------------------------------------------------------------------
-
-
-def parse_pages(session: Session, provider_of: Callable[[str], Provider | None], now: datetime) -> int:
-    """Turn raw pages into reports. A page that cannot be read keeps its error and its bytes."""
-    query = select(InboxPage).where(InboxPage.parsed_at.is_(None)).order_by(InboxPage.id).limit(PAGES)
-    pages = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
-    read = [(page, _parse(page, provider_of(page.account))) for page in pages]
-    try:
-        with session.begin_nested():
-            for page, parsed in read:
-                _store(session, page, parsed, now)
-    except PASSING_ERRORS:
-        raise
-    except LASTING_ERRORS:
-        for page, parsed in read:
-            _store_alone(session, page, parsed, now)
-    for page in pages:
-        page.parsed_at = now
-    return len(pages)
-
-
-def _parse(page: InboxPage, provider: Provider | None) -> Parsed:
-    """What the page holds; what cannot be read leaves its reason on the page and never stops the others."""
-    if provider is None:
-        page.error = "this account is not configured any more"
-        return Parsed()
-    raw = Raw(page.body, page.content_type, page.query, page.kind, page.received_at)
-    try:
-        parsed = provider.parse_reports(raw)
-    except (BadBody, *LASTING_ERRORS) as error:
-        log.error("report_page_unreadable", account=page.account, page=page.id, error=repr(error))
-        page.error = str(error)[:2000] or repr(error)
-        return Parsed()
-    if parsed.bad:
-        page.error = "; ".join(f"{where}: {why}" for where, why in parsed.bad)[:2000]
-        log.warning("report_items_unreadable", account=page.account, page=page.id, items=len(parsed.bad))
-    return parsed
-
-
-def _store_alone(session: Session, page: InboxPage, parsed: Parsed, now: datetime) -> None:
-    """One page by itself: whatever the database will not take stays in the page, with the reason."""
-    try:
-        with session.begin_nested():
-            _store(session, page, parsed, now)
+            insert_missing(session, _REPORTS, _INSERTED, rows)
     except PASSING_ERRORS:
         raise
     except LASTING_ERRORS as error:
-        log.error("report_page_not_stored", account=page.account, page=page.id, error=type(error).__name__)
-        page.error = f"could not be stored: {type(error).__name__}"
+        if len(rows) > 1:
+            for row in rows:
+                _keep(session, [row])
+            return
+        page, why = rows[0]["inbox_id"], f"could not be stored: {type(error).__name__}"
+        log.error("report_not_stored", page=page, error=why)
+        session.execute(update(InboxPage).where(InboxPage.id == page).values(error=why))
 
 
-def _store(session: Session, page: InboxPage, parsed: Parsed, now: datetime) -> None:
-    insert_new(session, DeliveryReport, [_report_row(page, report, now) for report in parsed.reports])
-    insert_new(session, Suppression, [row for opt_out in parsed.opt_outs if (row := suppression_row(opt_out, now))])
-    insert_new(
-        session,
-        InboundMessage,
-        [
-            {
-                "account": page.account,
-                "inbound_id": inbound.inbound_id,
-                "msisdn": inbound.msisdn,
-                "to": inbound.to,
-                "text": inbound.text,
-                "received_at": inbound.received_at or now,
-                "stop_word": False,
-            }
-            for inbound in parsed.inbound
-        ],
-    )
+def _settle_safely(session: Session, items: Sequence[Item], now: datetime, policy: Policy) -> list[Settled]:
+    """All together; if one of them cannot be applied, each by itself, and that one is set aside for the operator."""
+    if not items:
+        return []
+    try:
+        with session.begin_nested():
+            return settle(session, items, now, policy)
+    except PASSING_ERRORS:
+        raise
+    except LASTING_ERRORS as error:
+        if len(items) > 1:
+            return [one for item in items for one in _settle_safely(session, [item], now, policy)]
+        log.error("report_not_applied", account=items[0].account, error=repr(error))
+        return [Settled(items[0], None, BROKEN)]
 
 
-def suppression_row(opt_out: OptOut, now: datetime) -> dict[str, Any] | None:
-    """An opt-out as a row of our suppressions; None for one that is no number."""
-    number = parse_msisdn(opt_out.msisdn)
-    if not isinstance(number, Msisdn):
-        log.warning("opt_out_without_number", source=opt_out.source)
-        return None
-    return {"msisdn": str(number), "sender": opt_out.sender or "", "source": opt_out.source, "created_at": now}
+def _known(session: Session, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    by_account: dict[str, list[str]] = {}
+    for account, dedupe in keys:
+        by_account.setdefault(account, []).append(dedupe)
+    known: set[tuple[str, str]] = set()
+    for account, wanted in by_account.items():
+        query = select(DeliveryReport.dedupe).where(
+            DeliveryReport.account == account, among(session, DeliveryReport.dedupe, wanted)
+        )
+        known |= {(account, dedupe) for dedupe in session.execute(query).scalars()}
+    return known
 
 
-def _report_row(page: InboxPage, report: Report, now: datetime) -> dict[str, Any]:
+def _new_row(one: Arrived, done: Settled, now: datetime) -> dict[str, Any]:
     return {
-        "account": page.account,
-        "dedupe": report.dedupe,
-        "inbox_id": page.id,
-        "received_at": page.received_at,
-        "provider_id": report.provider_id,
-        "ref": report.ref,
-        "msisdn": report.msisdn,
-        "state": report.state,
-        "raw_status": report.raw_status,
-        "details": _details(report),
-        "tries": 0,
-        "next_try_at": now,
+        "account": one.account,
+        "inbox_id": one.inbox_id,
+        "received_at": one.received_at,
+        **row_of(one.report),
+        **_outcome(done, now),
     }
 
 
-# --- a report's further facts, kept as JSON until it is applied ------------------------------------------------------
-
-
-def _details(report: Report) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "at": report.at.isoformat() if report.at else None,
-        "read_at": report.read_at.isoformat() if report.read_at else None,
-        "parts": report.parts,
-        "price": str(report.price) if report.price is not None else None,
-        "currency": report.currency,
-        "network": report.network,
-        "channel": report.channel,
-        "group_id": report.group_id,
+def _outcome(done: Settled, now: datetime) -> dict[str, Any]:
+    tries = done.item.tries + (1 if done.message_id is None else 0)
+    waits = done.effect == UNMATCHED
+    return {
+        "message_id": done.message_id,
+        "applied_at": now if done.message_id else None,
+        "effect": done.effect,
+        "tries": tries,
+        "next_try_at": _next_try(tries, now) if waits else None,
     }
-    if report.failure:
-        facts |= {"code": report.failure.code, "klass": str(report.failure.klass), "reason": report.failure.reason}
-    return {name: value for name, value in facts.items() if value is not None}
 
 
-def report_of(row: DeliveryReport) -> Report:
-    """The report as the adapter gave it."""
-    facts = row.details
-    failure = None
-    if "code" in facts:
-        failure = Failure(facts["code"], FailureClass(facts["klass"]), facts["reason"])
-    return Report(
-        dedupe=row.dedupe,
-        state=row.state,
-        provider_id=row.provider_id,
-        ref=row.ref,
-        msisdn=row.msisdn,
-        raw_status=row.raw_status,
-        failure=failure,
-        at=_time(facts.get("at")),
-        parts=facts.get("parts"),
-        price=Decimal(facts["price"]) if "price" in facts else None,
-        currency=facts.get("currency"),
-        network=facts.get("network"),
-        channel=facts.get("channel"),
-        read_at=_time(facts.get("read_at")),
-        group_id=facts.get("group_id"),
-    )
+def _next_try(tries: int, now: datetime) -> datetime | None:
+    wait = min(RETRY_FIRST * 2.0 ** (tries - 1), RETRY_MOST)
+    return now + timedelta(seconds=wait) if tries < GIVE_UP_TRIES else None
 
 
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+# --- reports that wait for their message -----------------------------------------------------------------------------
 
 
-# --- reports to messages ---------------------------------------------------------------------------------------------
-
-
-def _due_reports(session: Session, now: datetime) -> Sequence[DeliveryReport]:
+def _settle_waiting(session: Session, now: datetime, policy: Policy) -> list[Settled]:
     query = (
         select(DeliveryReport)
         .where(DeliveryReport.applied_at.is_(None), DeliveryReport.next_try_at <= now)
@@ -221,185 +192,173 @@ def _due_reports(session: Session, now: datetime) -> Sequence[DeliveryReport]:
         .limit(REPORTS)
         .with_for_update(skip_locked=True)
     )
-    return session.execute(query).scalars().all()
+    rows = session.execute(query).scalars().all()
+    items, broken = _items(rows)
+    settled = [*_settle_safely(session, items, now, policy), *broken]
+    update_by_id(session, _REPORTS, _SETTLED, [{"id": one.item.row_id, **_outcome(one, now)} for one in settled])
+    session.expire_all()
+    return settled
 
 
-def apply_reports(session: Session, rows: Sequence[DeliveryReport], now: datetime) -> int:
-    """Apply reports in the order they came, one for each message; the rest stay due. The number that moved one.
-
-    Messages are locked first, in the order in which everybody locks them: so what a report does is decided on the row
-    as it is, and two transactions never wait for each other.
-    """
-    owners = match(session, rows)
-    standings = _standings(session, set(owners.values()))
-    taken: set[UUID] = set()
-    moves: list[Move] = []
-    for row in rows:
-        owner = owners.get(row.id)
-        if owner in taken:
-            continue
-        if owner is None:
-            _wait_on(row, now)
-            continue
-        taken.add(owner)
-        moves += _apply_one(session, row, standings[owner], now)
-    return len(apply_moves(session, moves, now))
-
-
-def _apply_alone(session: Session, rows: Sequence[DeliveryReport], now: datetime) -> int:
-    """Each report by itself: one that cannot be applied is set aside for the operator, the others go on."""
-    moved = 0
+def _items(rows: Sequence[DeliveryReport]) -> tuple[list[Item], list[Settled]]:
+    """The rows as reports; one that cannot be read any more is set aside."""
+    items: list[Item] = []
+    broken: list[Settled] = []
     for row in rows:
         try:
-            with session.begin_nested():
-                moved += apply_reports(session, [row], now)
-        except PASSING_ERRORS:
-            raise
+            items.append(Item(row.account, report_of(row), row.id, row.tries))
         except LASTING_ERRORS as error:
-            log.error("report_not_applied", report=row.id, error=repr(error))
-            row.effect = "cannot be applied"
-            row.next_try_at = None
-    return moved
+            log.error("report_not_readable", report=row.id, error=repr(error))
+            unread = Report(row.dedupe, row.state)
+            broken.append(Settled(Item(row.account, unread, row.id, row.tries), None, BROKEN))
+    return items, broken
 
 
-def match(session: Session, rows: Sequence[DeliveryReport]) -> dict[int, UUID]:
-    """Which message each report belongs to: by our own reference, else by the provider's id within the account."""
-    by_ref = {row.id: ref for row in rows if (ref := message_id_of(row.ref or ""))}
-    known = _existing(session, list(by_ref.values()))
-    owners = {row.id: by_ref[row.id] for row in rows if (row.account, by_ref.get(row.id)) in known}
-    by_account: dict[str, dict[str, list[int]]] = {}
-    for row in rows:
-        if row.provider_id and row.id not in owners:
-            by_account.setdefault(row.account, {}).setdefault(row.provider_id, []).append(row.id)
-    for account, wanted in by_account.items():
-        for message_id, provider_id in _by_provider_id(session, account, list(wanted)):
-            owners |= dict.fromkeys(wanted[provider_id], message_id)
-    return owners
+# --- from reports to messages ----------------------------------------------------------------------------------------
 
 
-def _by_provider_id(session: Session, account: str, ids: list[str]) -> list[tuple[UUID, str]]:
-    found: list[tuple[UUID, str]] = []
-    for start in range(0, len(ids), 500):
-        query = select(Message.id, Message.provider_id).where(
-            Message.account == account, Message.provider_id.in_(ids[start : start + 500])
-        )
-        found += [(message_id, provider_id) for message_id, provider_id in session.execute(query) if provider_id]
+def settle(session: Session, items: Sequence[Item], now: datetime, policy: Policy) -> list[Settled]:
+    """Match the reports, move their messages, and say what became of each, in the order given."""
+    owners, rows = match(session, items)
+    groups: dict[UUID, list[Report]] = {}
+    for item, owner in zip(items, owners, strict=True):
+        if owner is not None:
+            groups.setdefault(owner, []).append(item.report)
+    verdicts = _verdicts(session, rows, groups, now)
+    _carry_out(session, rows, verdicts, now)
+    _suppress(session, rows, groups, policy, now)
+    return [
+        Settled(item, None, UNMATCHED)
+        if owner is None
+        else Settled(item, owner, _effect(item.report, rows[owner], verdicts[owner]))
+        for item, owner in zip(items, owners, strict=True)
+    ]
+
+
+def _verdicts(
+    session: Session, rows: Mapping[UUID, Locked], groups: Mapping[UUID, Sequence[Report]], now: datetime
+) -> dict[UUID, Verdict]:
+    intricate = [owner for owner, reports in groups.items() if not is_simple(rows[owner], reports)]
+    earlier = _earlier(session, intricate)
+    known = _known_facts(session, intricate)
+    verdicts = {owner: fold(rows[owner], [*earlier.get(owner, ()), *new], now) for owner, new in groups.items()}
+    return verdicts | {owner: _news(verdicts[owner], known[owner]) for owner in intricate}
+
+
+def _earlier(session: Session, owners: Sequence[UUID]) -> dict[UUID, list[Report]]:
+    """The reports of these messages that were applied already, save those of older tries."""
+    found: dict[UUID, list[Report]] = {}
+    if not owners:
+        return found
+    query = select(DeliveryReport).where(among(session, DeliveryReport.message_id, owners))
+    for row in session.execute(query).scalars():
+        if row.message_id is not None and row.effect != OLDER_TRY:
+            found.setdefault(row.message_id, []).append(report_of(row))
     return found
 
 
-def _existing(session: Session, ids: list[UUID]) -> set[tuple[str, UUID]]:
-    found: set[tuple[str, UUID]] = set()
-    for start in range(0, len(ids), 500):
-        query = select(Message.account, Message.id).where(Message.id.in_(ids[start : start + 500]))
-        found |= set(session.execute(query).tuples())
-    return found
+_FACTS = (
+    Message.parts, Message.price, Message.currency, Message.network, Message.channel, Message.read_at,
+    Message.provider_id, Message.group_id, Message.provider_at, Message.code, Message.klass, Message.reason,
+)  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a message is when a report about it comes."""
-
-    message_id: UUID
-    state: MessageState
-    ref_round: int
+def _known_facts(session: Session, owners: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    if not owners:
+        return {}
+    rows = session.execute(select(Message.id, *_FACTS).where(among(session, Message.id, owners)))
+    return {row.id: dict(row._mapping) for row in rows}
 
 
-def _standings(session: Session, ids: set[UUID]) -> dict[UUID, Standing]:
-    """The messages as they are, locked."""
-    listed = sorted(ids)
-    found: dict[UUID, Standing] = {}
-    for start in range(0, len(listed), 500):
-        query = select(Message.id, Message.state, Message.ref_round).where(Message.id.in_(listed[start : start + 500]))
-        for row in session.execute(query.order_by(Message.id).with_for_update()).tuples():
-            found[row[0]] = Standing(*row)
-    return found
+def _news(verdict: Verdict, known: Mapping[str, Any]) -> Verdict:
+    """Without the facts that the message has already."""
+    if verdict.state is not None:
+        return verdict
+    return replace(verdict, facts={name: v for name, v in verdict.facts.items() if known.get(name) != v})
 
 
-def _apply_one(session: Session, row: DeliveryReport, at: Standing, now: datetime) -> list[Move]:
-    """Mark the report applied and say the move that follows, if one does."""
-    round_ = ref_round_of(row.ref) if row.ref else None
-    row.message_id = at.message_id
-    row.applied_at = now
-    row.effect = effect_of(at, row.state, round_)
-    if row.effect == "moved":
-        move = report_move(at.message_id, report_of(row))
-        # An older try that was accepted after all is the one that counts from now on.
-        values = {**move.values, "ref_round": round_} if round_ and round_ < at.ref_round else move.values
-        return [replace(move, values=values)]
-    if row.effect != OLDER_TRY and add_facts(session, row):
-        row.effect = "facts"
-    return []
+def _carry_out(session: Session, rows: Mapping[UUID, Locked], verdicts: Mapping[UUID, Verdict], now: datetime) -> None:
+    moves = [
+        Move(owner, verdict.state, verdict.note, verdict.facts)
+        for owner, verdict in verdicts.items()
+        if verdict.state is not None
+    ]
+    apply_moves(session, moves, now, locked=rows)
+    set_facts(session, {owner: verdict.facts for owner, verdict in verdicts.items() if verdict.state is None})
+
+
+def _suppress(
+    session: Session,
+    rows: Mapping[UUID, Locked],
+    groups: Mapping[UUID, Sequence[Report]],
+    policy: Policy,
+    now: datetime,
+) -> None:
+    found = [
+        suppression_of(rows[owner].msisdn, rows[owner].account, report.failure, now)
+        for owner, reports in groups.items()
+        for report in reports
+        if report.failure is not None and policy.suppress_on.covers(report.failure)
+    ]
+    insert_new(session, Suppression, found)
+
+
+def _effect(report: Report, row: Locked, verdict: Verdict) -> str:
+    if is_older_try(report, row) and report.state is not row.state:
+        return OLDER_TRY
+    if report.state is not None and report.state is verdict.state:
+        return "moved"
+    return "facts" if verdict.facts and verdict.state is None else effect_of(verdict.state or row.state, report.state)
 
 
 OLDER_TRY = "older try"
-_PROVES = frozenset({MessageState.SUBMITTED, MessageState.SENT})
-"""Reports that prove an acceptance: worth something of an older try only while the new one has not left."""
 
 
-def effect_of(at: Standing, new: MessageState | None, round_: int | None) -> str:
-    """What a report about the try `round_` (None: it does not say) does to a message that stands so. Pure."""
+def effect_of(current: MessageState, new: MessageState | None) -> str:
+    """What a report is to a message in this state that it neither moved nor told anything new. Pure."""
     if new is None:
         return "no word for it"
-    if at.state is new:
+    if current is new:
         return "repeated"
-    if _about_older_try(at, new, round_):
-        return OLDER_TRY
-    if may(at.state, new):
-        return "moved"
-    return "late" if at.state in FINAL else "behind"
+    return "late" if current in FINAL else "behind"
 
 
-def _about_older_try(at: Standing, new: MessageState, round_: int | None) -> bool:
-    """Whether a report speaks of a try that was refused, and so not of the present or the coming one.
-
-    That the refused one arrived after all is news whenever it comes: nothing more has to be sent.
-    """
-    queued = at.state is MessageState.QUEUED
-    if round_ is not None and round_ < at.ref_round:
-        return new is not MessageState.DELIVERED and not (queued and new in _PROVES)
-    return queued and new not in ACCEPTED_ONCE
+# --- whose report is it ----------------------------------------------------------------------------------------------
 
 
-def add_facts(session: Session, row: DeliveryReport) -> bool:
-    """What a report says beyond the state: the message keeps what it lacks, whatever order reports come in."""
-    known = facts_of(report_of(row))
-    if not known:
-        return False
-    columns = {name: getattr(Message, name) for name in known}
-    values = {name: func.coalesce(columns[name], literal(value, columns[name].type)) for name, value in known.items()}
-    lacking = or_(*(column.is_(None) for column in columns.values()))
-    here = update(Message).where(Message.id == row.message_id, lacking)
-    done = session.execute(here.values(values).returning(Message.id))
-    return done.first() is not None
+def match(session: Session, items: Sequence[Item]) -> tuple[list[UUID | None], dict[UUID, Locked]]:
+    """The message of each, locked: by our own reference, else by the provider's id; always within the account."""
+    refs = [message_id_of(item.report.ref or "") for item in items]
+    by_id = _by_provider_id(session, [item for item, ref in zip(items, refs, strict=True) if ref is None])
+    likely = [ref or by_id.get(_provider_key(item)) for item, ref in zip(items, refs, strict=True)]
+    rows = lock_messages(session, (owner for owner in likely if owner))
+    owners = [_within(rows, item, owner) for item, owner in zip(items, likely, strict=True)]
+    # A reference that is not ours, or another account's, may still come with an id that we know.
+    strange = [item for item, owner in zip(items, owners, strict=True) if owner is None and item.report.ref]
+    if by_id := _by_provider_id(session, strange):
+        rows |= lock_messages(session, by_id.values())
+        owners = [owner or by_id.get(_provider_key(item)) for item, owner in zip(items, owners, strict=True)]
+    return owners, rows
 
 
-def facts_of(report: Report) -> dict[str, Any]:
-    return {name: value for name in _FACTS if (value := getattr(report, name)) is not None}
+def _within(rows: Mapping[UUID, Locked], item: Item, owner: UUID | None) -> UUID | None:
+    row = rows.get(owner) if owner else None
+    return row.message_id if row is not None and row.account == item.account else None
 
 
-_FACTS = ("parts", "price", "currency", "network", "channel", "read_at")
+def _provider_key(item: Item) -> tuple[str, str]:
+    return item.account, storable(item.report.provider_id or "")[:128]
 
 
-def _wait_on(row: DeliveryReport, now: datetime) -> None:
-    row.tries += 1
-    wait = min(RETRY_FIRST * 2 ** (row.tries - 1), RETRY_MOST)
-    row.next_try_at = now + timedelta(seconds=wait) if row.tries < GIVE_UP_TRIES else None
-    row.effect = "unmatched"
-
-
-def report_move(message_id: UUID, report: Report) -> Move:
-    """The move a report asks for, with every fact it brings."""
-    if report.state is None:
-        raise ValueError("a report without a state moves nothing")
-    links = {"provider_at": report.at, "provider_id": report.provider_id}
-    known = facts_of(report) | {name: value for name, value in links.items() if value is not None}
-    if report.failure:
-        known |= {
-            "code": report.failure.code,
-            "klass": str(report.failure.klass),
-            "reason": report.failure.reason,
-        }
-    if report.state is MessageState.DELIVERED:
-        known |= {"code": None, "klass": None, "reason": None}
-    known["not_before"] = None
-    return Move(message_id, report.state, f"report {report.raw_status}".strip(), known)
+def _by_provider_id(session: Session, items: Sequence[Item]) -> dict[tuple[str, str], UUID]:
+    by_account: dict[str, set[str]] = {}
+    for account, provider_id in map(_provider_key, items):
+        if provider_id:
+            by_account.setdefault(account, set()).add(provider_id)
+    found: dict[tuple[str, str], UUID] = {}
+    for account, ids in by_account.items():
+        query = select(Message.provider_id, Message.id).where(
+            Message.account == account, among(session, Message.provider_id, ids)
+        )
+        found |= {(account, provider_id or ""): owner for provider_id, owner in session.execute(query)}
+    return found

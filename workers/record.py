@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 from models import leases
 from models.database import LASTING_ERRORS, PASSING_ERRORS
 from models.moves import Move, apply_moves
+from models.queries import insert_new
 from models.states import MessageState
-from models.tables import Attempt, Message
+from models.tables import Attempt, Message, Suppression
 
 log = structlog.get_logger("drumline.record")
 
@@ -42,6 +43,7 @@ class Answered:
     request_id: str | None
     keep_body: bool
     moves: Sequence[Move] = field(default_factory=tuple)
+    opted_out: Sequence[Mapping[str, Any]] = ()  # rows for the suppressions: who is known not to want our messages
 
 
 def write_answers(session: Session, answers: Sequence[Answered], now: datetime) -> None:
@@ -51,6 +53,7 @@ def write_answers(session: Session, answers: Sequence[Answered], now: datetime) 
     moved = apply_moves(session, moves, now)
     reached = {item.message_id for item in moved}
     _link_overtaken(session, [move for move in moves if move.message_id not in reached])
+    insert_new(session, Suppression, [row for answer in answers for row in answer.opted_out])
     # An answer later than its lease: the sweep has closed the batch already, and now something in it is due again.
     back = (MessageState.UNKNOWN, MessageState.QUEUED)
     leases.reopen(session, [item.message_id for item in moved if (item.old, item.new) == back], now)

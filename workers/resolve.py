@@ -43,9 +43,9 @@ from providers.base import (
 )
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide, report_deadline
+from workers.fold import report_move
 from workers.gate import Cost, Gate, Pass, Wait
 from workers.outgoing import outgoing
-from workers.reconcile import report_move
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -29,6 +29,7 @@ from config import names
 from config.accounts import Account
 from config.settings import Settings
 from models.database import PASSING_ERRORS, Database
+from models.steering import Caps
 from providers.accounts import open_provider
 from providers.base import Provider
 from providers.http import Carrier, ConnectionSettings, HttpClient
@@ -66,7 +67,6 @@ class AccountRuntime:
     desk: Desk
     pace: IntentPace
     in_flight: int = 0
-    group_due: dict[str, float] = field(default_factory=dict)  # when to poll each provider group again (monotonic)
 
     @property
     def name(self) -> str:
@@ -108,6 +108,9 @@ class Runtime:
         self.now = now or database.now
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"[-64:]
         self.lease_seconds = settings.lease_seconds
+        self.default_caps = Caps(
+            settings.cap_messages, round(settings.cap_hours * 3600), round(settings.repeat_minutes * 60)
+        )
         self.stopping = False
         self._send_task = send_task
         self._opened: dict[str, asyncio.Task[AccountRuntime]] = {}

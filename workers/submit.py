@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -24,16 +24,20 @@ from models.leases import Lease
 from models.moves import Move, apply_moves
 from models.queries import due_messages
 from models.states import CampaignState, MessageState
+from models.steering import Caps
 from models.tables import Attempt, Campaign, Message, Suppression
 from models.types import new_id
 from providers.base import Accepted, LookUpBy, Outcome, Outgoing, Refused, Submission, Unclear
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
+from workers.brief import Brief, brief_of, defer
+from workers.caps import Candidate, lock, moves_against
 from workers.chunks import Cap, cut
 from workers.decide import Position, decide
 from workers.gate import Cost, Door, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
+from workers.suppress import SuppressOn, suppression_of
 from workers.way import Way, find_way
 
 log = structlog.get_logger("drumline.submit")
@@ -57,6 +61,7 @@ class Ended(StrEnum):
     STOPPING = "stopping"  # the process shuts down
     LEASE_LOST = "lease_lost"
     NOT_RUNNING = "not_running"  # paused or cancelled
+    CLOSED = "closed"  # the recipients' window closed
     NOT_OURS = "not_ours"  # someone else has the lease
 
 
@@ -68,6 +73,10 @@ class Chunk:
     messages: tuple[Outgoing, ...]
     positions: dict[str, Position]
     request: Request
+
+    @property
+    def ids(self) -> tuple[UUID, ...]:
+        return tuple(UUID(message.id) for message in self.messages)
 
     @property
     def cost(self) -> Cost:
@@ -101,6 +110,8 @@ class BatchWork:
         self._safe_until = leased_at + runtime.lease_seconds - SEND_MARGIN
         self._ended: Ended | None = None
         self._resume_at: datetime | None = None
+        self.brief = Brief()
+        self._opens_at: datetime | None = None
         self._began = leased_at
         self._way: Way | None = None
         self._shut: Wait | None = None
@@ -109,6 +120,7 @@ class BatchWork:
     async def run(self) -> Ended:
         keeper = asyncio.create_task(self._keep_lease(), name="lease-keeper")
         try:
+            self.brief = await self.runtime.read(brief_of, self.lease, self.runtime.default_caps)
             while self._stopped() is None and await self._step():
                 pass
         except self.runtime.database_errors as error:
@@ -124,6 +136,8 @@ class BatchWork:
 
     async def _step(self) -> bool:
         """Send one wave. False: nothing is due any more, or work has to stop."""
+        if self._window_closed():
+            return False
         if not self.waiting and not await self._load():
             return False
         if self.account.room() <= 0:
@@ -142,13 +156,19 @@ class BatchWork:
         self._put_back(chunks[len(answer) :])
         return await self._launch(granted, answer)
 
+    def _window_closed(self) -> bool:
+        self._opens_at = self.brief.shut_until(self.runtime.now())
+        if self._opens_at is not None:
+            self._stop(Ended.CLOSED)
+        return self._opens_at is not None
+
     async def _load(self) -> bool:
         now = self.runtime.now()
-        loaded = await self.runtime.write(_load, self.lease, now, SLICE)
+        loaded = await self.runtime.write(_load, self.lease, self.brief, now, SLICE)
         self.waiting.extend(loaded)
         if not loaded and self.flights:
             await self._land_all()  # what came back may be due again
-            self.waiting.extend(await self.runtime.write(_load, self.lease, self.runtime.now(), SLICE))
+            self.waiting.extend(await self.runtime.write(_load, self.lease, self.brief, self.runtime.now(), SLICE))
         return bool(self.waiting)
 
     async def _find_way(self) -> Way:
@@ -201,7 +221,7 @@ class BatchWork:
         """Commit the intents, then let the requests fly."""
         rows = [_attempt_row(self.account, self.lease, chunk) for chunk in chunks]
         began = time.monotonic()
-        state, moved = await self.runtime.write(_write_intents, self.lease, rows, self.runtime.now())
+        state, moved = await self.runtime.write(_write_intents, self.lease, rows, self.brief.caps, self.runtime.now())
         self.account.pace.took(time.monotonic() - began)
         if state is not CampaignState.RUNNING:
             self._stop(Ended.LEASE_LOST if state is None else Ended.NOT_RUNNING)
@@ -308,8 +328,20 @@ class BatchWork:
                 submission.request_id,
                 any(isinstance(outcome, Unclear) for outcome in outcomes.values()),
                 moves,
+                self._opted_out(chunk, outcomes, now),
             )
         )
+
+    def _opted_out(
+        self, chunk: Chunk, outcomes: Mapping[str, Outcome | NotSent], now: datetime
+    ) -> list[dict[str, object]]:
+        """Numbers whose refusal says that they want no messages."""
+        policy = SuppressOn(self.runtime.settings.suppress_on)
+        return [
+            suppression_of(message.msisdn, self.account.name, outcome.failure, now)
+            for message in chunk.messages
+            if isinstance(outcome := outcomes[message.id], Refused) and policy.covers(outcome.failure)
+        ]
 
     def _move(self, chunk: Chunk, message_id: str, outcome: Outcome | NotSent, now: datetime) -> Move:
         decision = decide(outcome, chunk.positions[message_id], now, self.account.rules)
@@ -370,6 +402,8 @@ class BatchWork:
                 until = self.runtime.now() + timedelta(seconds=self._shut.seconds)
                 await self.runtime.write(leases.park, self.lease.account, until)
             await self.runtime.write(leases.give_back, self.lease, self._resume_at)
+        elif ended is Ended.CLOSED and self._opens_at is not None:
+            await self.runtime.write(defer, self.lease, self._opens_at)
         else:
             await self.runtime.write(leases.finish, self.lease, self.runtime.now())
         self.runtime.wake_dispatcher()
@@ -379,15 +413,22 @@ class BatchWork:
 # --- database steps, each one transaction ----------------------------------------------------------------------------
 
 
-def _load(session: Session, lease: Lease, now: datetime, limit: int) -> list[tuple[Outgoing, Position]]:
+def _load(session: Session, lease: Lease, brief: Brief, now: datetime, limit: int) -> list[tuple[Outgoing, Position]]:
     """Due messages as the adapter sees them; what opted out or ran out of time meanwhile is closed instead."""
     rows = due_messages(session, lease.batch_id, now, limit)
     campaign = session.get_one(Campaign, lease.campaign_id)
     opted_out = _opted_out(session, rows)
-    closing = [move for row in rows if (move := _closing(row, opted_out, now))]
-    apply_moves(session, closing, now)
+    closing = [move for row in rows if (move := _closing(row, opted_out, brief.expires_at, now))]
     closed = {move.message_id for move in closing}
-    return [_outgoing(row, campaign) for row in rows if row.id not in closed]
+    left = [_outgoing(row, campaign) for row in rows if row.id not in closed]
+    capped = moves_against(session, brief.caps, [_candidate(message) for message, _ in left], now)
+    apply_moves(session, [*closing, *capped], now)
+    over = {str(move.message_id) for move in capped}
+    return [(message, position) for message, position in left if message.id not in over]
+
+
+def _candidate(message: Outgoing) -> Candidate:
+    return Candidate(UUID(message.id), message.msisdn, message.text)
 
 
 def _opted_out(session: Session, rows: Sequence[Message]) -> set[tuple[str, str]]:
@@ -395,11 +436,13 @@ def _opted_out(session: Session, rows: Sequence[Message]) -> set[tuple[str, str]
     return set(session.execute(query).tuples()) if rows else set()
 
 
-def _closing(row: Message, opted_out: set[tuple[str, str]], now: datetime) -> Move | None:
+def _closing(row: Message, opted_out: set[tuple[str, str]], expires_at: datetime | None, now: datetime) -> Move | None:
     if (row.msisdn, "") in opted_out or (row.msisdn, row.sender) in opted_out:
         return Move(row.id, MessageState.SUPPRESSED, "opted out after import")
-    if row.expires_at is not None and row.expires_at <= now:
-        return Move(row.id, MessageState.EXPIRED, "could not leave in time", {"reason": "could not leave in time"})
+    ends = [end for end in (row.expires_at, expires_at) if end is not None]
+    if ends and min(ends) <= now:
+        values = {"code": "too_late", "reason": "could not leave within its validity"}
+        return Move(row.id, MessageState.EXPIRED, "too late to leave", values)
     return None
 
 
@@ -423,13 +466,16 @@ def _attempt_row(account: AccountRuntime, lease: Lease, chunk: Chunk) -> tuple[C
 
 
 def _write_intents(
-    session: Session, lease: Lease, rows: Sequence[tuple[Chunk, dict[str, object]]], now: datetime
+    session: Session, lease: Lease, rows: Sequence[tuple[Chunk, dict[str, object]]], caps: Caps | None, now: datetime
 ) -> tuple[CampaignState | None, frozenset[UUID]]:
     """`queued` to `submitting` with the Attempt rows, if the lease holds and the campaign runs."""
     state = leases.hold(session, lease)
     if state is not CampaignState.RUNNING:
         return state, frozenset()
-    session.connection().execute(insert(Attempt), [{**row, "started_at": now} for _, row in rows])
+    capped = _over_caps(session, [chunk for chunk, _ in rows], caps, now)
+    attempts = [{**row, "started_at": now} for chunk, row in rows if not capped.issuperset(chunk.ids)]
+    if attempts:
+        session.connection().execute(insert(Attempt), attempts)
     moves = [
         Move(
             UUID(message.id),
@@ -439,8 +485,18 @@ def _write_intents(
         )
         for chunk, _ in rows
         for message in chunk.messages
+        if UUID(message.id) not in capped
     ]
     return state, frozenset(item.message_id for item in apply_moves(session, moves, now))
+
+
+def _over_caps(session: Session, chunks: Sequence[Chunk], caps: Caps | None, now: datetime) -> set[UUID]:
+    """What another campaign overtook since it was loaded: it stays queued, the next load closes it."""
+    if not caps:
+        return set()
+    lock(session)
+    candidates = [_candidate(message) for chunk in chunks for message in chunk.messages]
+    return {move.message_id for move in moves_against(session, caps, candidates, now)}
 
 
 # --- reading outcomes ------------------------------------------------------------------------------------------------

@@ -10,14 +10,15 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from models import leases
+from models.imports import close_failed, close_stopped, open_source, take_back
 from models.moves import Move, apply_moves
 from models.queries import all_final, note_event
 from models.states import OPEN_AT_PROVIDER, BatchState, CampaignState, MessageState
-from models.tables import Batch, Campaign, CampaignCount, Lane, Message, Reject
+from models.tables import Batch, Campaign, CampaignCount, Message
 
 log = structlog.get_logger("drumline.sweep")
 
@@ -166,10 +167,15 @@ def give_deadlines(session: Session, now: datetime) -> int:
 
 
 def cancel_queued(session: Session, now: datetime) -> int:
-    """What had not left when its campaign was cancelled."""
+    """What came back from a worker or a look-up after its campaign was cancelled and closed (see workers.closing).
+    Only once nothing of the campaign is planned any more, so that closing is done batch by batch."""
+    open_batch = exists().where(Batch.campaign_id == Campaign.id, Batch.state != BatchState.DONE)
+    cancelled = select(Campaign.id).where(
+        Campaign.state == CampaignState.CANCELLED, Campaign.finished_at.is_(None), ~open_batch
+    )
     query = (
         select(Message.id)
-        .where(Message.state == MessageState.QUEUED, Message.campaign_id.in_(_campaigns(CampaignState.CANCELLED)))
+        .where(Message.state == MessageState.QUEUED, Message.campaign_id.in_(cancelled))
         .limit(AT_ONCE)
     )
     moves = [Move(found, MessageState.CANCELLED, "campaign cancelled") for found in session.execute(query).scalars()]
@@ -180,7 +186,10 @@ def complete_campaigns(session: Session, now: datetime) -> int:
     """A campaign is completed only when every message is final; a cancelled one only gets its end time."""
     open_states = (CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.CANCELLED)
     query = select(Campaign).where(
-        Campaign.state.in_(open_states), Campaign.finished_at.is_(None), Campaign.started_at.is_not(None)
+        Campaign.state.in_(open_states),
+        Campaign.finished_at.is_(None),
+        Campaign.started_at.is_not(None),
+        Campaign.import_until.is_(None),  # one that is sent while it is imported gets more messages yet
     )
     done = 0
     for campaign in session.execute(query).scalars():
@@ -195,16 +204,18 @@ def complete_campaigns(session: Session, now: datetime) -> int:
 
 
 def fail_dead_imports(session: Session, now: datetime) -> int:
-    """An import whose process died leaves nothing behind but its campaign, which says so."""
-    query = select(Campaign).where(Campaign.state == CampaignState.IMPORTING, Campaign.import_until < now)
+    """An import whose process died is taken back, a part in every sweep; what is sent while it is imported stops where
+    it is."""
+    query = select(Campaign).where(Campaign.import_until < now)
     dead = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
     for campaign in dead:
-        for table in (Message, Batch, Reject, CampaignCount, Lane):
-            session.execute(delete(table).where(table.campaign_id == campaign.id))
-        campaign.state = CampaignState.FAILED
-        campaign.state_reason = "the import did not finish: its process died. Nothing was sent; import the file again."
-        campaign.finished_at = now
-        note_event(session, campaign.id, "import_failed", campaign.state_reason, now)
+        source = open_source(session, campaign.id)
+        number = source.number if source is not None else 1  # a copy of a campaign has no file
+        if campaign.state is not CampaignState.IMPORTING:
+            close_stopped(session, campaign, number, "its process died", now)
+        elif not take_back(session, campaign.id, number):
+            reason = "the import did not finish: its process died. Nothing was sent; import the file again."
+            close_failed(session, campaign, number, reason, now)
     return len(dead)
 
 

@@ -17,7 +17,8 @@ from config.accounts import load_accounts
 from config.celery_app import app
 from config.settings import settings
 from models.database import Database
-from workers import sweep
+from workers import closing, sweep
+from workers.events import deliver_events, forget_old
 from workers.failover import Failover
 from workers.poll import due_polls, poll_reports
 from workers.reconcile import apply_inbox
@@ -25,6 +26,7 @@ from workers.resolve import due_accounts, resolve_unknown
 from workers.runtime import Runtime
 from workers.snapshot import take_snapshot
 from workers.submit import submit_batch
+from workers.suppress import policy_of
 
 T = TypeVar("T")
 log = structlog.get_logger("drumline.tasks")
@@ -95,11 +97,19 @@ def apply_reports() -> None:
     """Rounds until the inbox is empty. Two at once do no harm: pages are locked, reports are unique."""
     here = runtime()
     provider_of = here.adapter
+    policy = policy_of(here.settings)
     for _ in range(ROUNDS):
         with here.database.write() as session:
-            effect = apply_inbox(session, provider_of, here.now())
+            effect = apply_inbox(session, provider_of, here.now(), policy)
         if not effect:
             return
+
+
+@shared_task(name=names.DELIVER_EVENTS)
+def deliver() -> None:
+    """Endpoints are claimed: two at once serve different ones."""
+    here = runtime()
+    here.run(deliver_events(here))
 
 
 @shared_task(name=names.PLAN_POLLS)
@@ -134,12 +144,13 @@ def sweep_all() -> None:
         jobs_lost=_in_own(here, lambda s: sweep.requeue_lost_jobs(s, now)),
         orphans=_in_own(here, lambda s: sweep.free_orphans(s, now, here.lease_seconds, FIRST_LOOK)),
         stranded=_in_own(here, lambda s: sweep.reopen_stranded(s, now)),
-        expired=_in_own(here, lambda s: sweep.expire_queued(s, now)),
+        expired=_in_own(here, lambda s: sweep.expire_queued(s, now)) + closing.expire_all(here.database.write, now),
         no_report=_in_own(here, lambda s: sweep.close_unreported(s, now, notes)),
-        cancelled=_in_own(here, lambda s: sweep.cancel_queued(s, now)),
+        cancelled=closing.cancel_all(here.database.write, now) + _in_own(here, lambda s: sweep.cancel_queued(s, now)),
         completed=_in_own(here, lambda s: sweep.complete_campaigns(s, now)),
     )
     _in_own(here, lambda s: sweep.give_deadlines(s, now))
+    _in_own(here, lambda s: forget_old(s, now))
     _in_own(here, lambda s: sweep.fail_dead_imports(s, now))
     moved = _in_own(here, lambda s: Failover(s, here.accounts, provider_of, here.settings.batch_seconds, now).run())
     if found or moved:

@@ -15,10 +15,23 @@ from redis import Redis
 
 from config.accounts import Account, load_accounts
 from config.logging import configure_logging
+from config.prices import load_prices
 from config.settings import Settings, settings
 from models.database import Database
 from producer.api import accounts as account_routes
-from producer.api import campaigns, exports, health, messages, metrics, preview, suppressions, uploads, webhooks
+from producer.api import (
+    campaigns,
+    exports,
+    health,
+    messages,
+    metrics,
+    preview,
+    steering,
+    suppressions,
+    templates,
+    uploads,
+    webhooks,
+)
 from producer.api.bell import Bell
 from producer.api.context import Context
 from producer.api.inbox import Inbox
@@ -37,14 +50,29 @@ DESCRIPTION = """Bulk SMS campaigns through several providers. Every request nee
 POST takes an `Idempotency-Key`; every error is `application/problem+json` (RFC 9457)."""
 TAGS = [
     {"name": "campaigns", "description": "Make, fill, steer and watch campaigns."},
+    {"name": "schedule", "description": "What is to come: times, retries, recurring campaigns."},
     {"name": "messages", "description": "What became of each message."},
+    {"name": "templates", "description": "Named texts with versions; a campaign pins one."},
     {"name": "suppressions", "description": "Numbers that must not be written to."},
     {"name": "accounts", "description": "The providers' accounts, their limits and their health."},
     {"name": "webhooks", "description": "Where providers push delivery reports; they prove themselves their own way."},
     {"name": "health", "description": "For load balancers and orchestrators."},
 ]
 
-_ROUTES = (preview, campaigns, uploads, messages, exports, suppressions, account_routes, webhooks, health, metrics)
+_ROUTES = (
+    preview,
+    campaigns,
+    steering,
+    uploads,
+    messages,
+    exports,
+    suppressions,
+    templates,
+    account_routes,
+    webhooks,
+    health,
+    metrics,
+)
 
 
 def create_app(
@@ -73,6 +101,7 @@ def create_app(
         inbox=Inbox(database),
         throttle=LoginThrottle(chosen.failed_logins, clock),
         uploads=asyncio.Semaphore(chosen.uploads_at_once),
+        prices=load_prices(configured.prices_file),
     )
     app = FastAPI(
         title="Drumline",

@@ -9,12 +9,17 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from models.states import CampaignState, MessageState
+from models.states import CampaignState, CanaryState, MessageState
+from producer.api.steering_models import SteeringIn
 from producer.api.values import AccountName, Plain, Reason, Sender, Short, storable
 from producer.template import MAX_TEMPLATE
 
 Scalar = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool | None
 MAX_VALIDITY = 30 * 86_400
+MAX_VERSION = 2**31 - 1
+TEMPLATE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+Weight = Annotated[int, Field(ge=1, le=1_000_000)]
+CountryCode = Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["GB"])]
 
 
 class RecipientIn(BaseModel):
@@ -44,6 +49,31 @@ class RecipientIn(BaseModel):
         return {"phone": self.phone, **reference, **extra}
 
 
+class RuleIn(BaseModel):
+    """Numbers of these countries, or beginning so, go to these accounts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    accounts: Annotated[dict[AccountName, Weight], Field(min_length=1, max_length=100)]
+    countries: Annotated[list[CountryCode], Field(max_length=250)] = Field(default_factory=list)
+    prefixes: Annotated[
+        list[Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")]], Field(max_length=1000, examples=[["+4479"]])
+    ] = Field(default_factory=list)
+
+
+class RoutingIn(BaseModel):
+    """Rules (the first that fits decides), accounts that step in when none of a row's takes it, sender IDs by account,
+    countries that are allowed (empty: all) and denied."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rules: Annotated[list[RuleIn], Field(max_length=200)] = Field(default_factory=list)
+    failover: Annotated[list[AccountName], Field(max_length=100)] = Field(default_factory=list)
+    senders: Annotated[dict[AccountName, Sender], Field(max_length=100)] = Field(default_factory=dict)
+    allow: Annotated[list[CountryCode], Field(max_length=250)] = Field(default_factory=list)
+    deny: Annotated[list[CountryCode], Field(max_length=250)] = Field(default_factory=list)
+
+
 class ContentIn(BaseModel):
     """What is said, by whom, through which accounts."""
 
@@ -51,12 +81,24 @@ class ContentIn(BaseModel):
 
     sender: Annotated[Sender, Field(description="Sender ID; an account may have one of its own, which wins")] = ""
     template: Annotated[
-        Plain, Field(min_length=1, max_length=MAX_TEMPLATE, description="Liquid: `{{ name }}`, filters, if/unless/case")
-    ]
+        Plain, Field(max_length=MAX_TEMPLATE, description="Liquid: `{{ name }}`, filters, if/unless/case")
+    ] = ""
+    template_name: Annotated[
+        str | None, Field(pattern=TEMPLATE_NAME, description="A named template instead of a text")
+    ] = None
+    template_version: Annotated[int | None, Field(ge=1, le=MAX_VERSION, description="Null: the newest")] = None
+    missing: Annotated[
+        Plain | None, Field(max_length=200, description="Stands for missing values; null: such rows are rejected")
+    ] = None
+    gsm7_only: Annotated[bool, Field(description="Write GSM-7's nearest characters where that is possible")] = False
+    region: Annotated[
+        str | None, Field(pattern="^[A-Z]{2}$", description="Country of numbers without a country code")
+    ] = None
     route: Annotated[
-        dict[AccountName, Annotated[int, Field(ge=1, le=1_000_000)]],
+        dict[AccountName, Weight],
         Field(min_length=1, max_length=100, description="Account name to weight"),
     ]
+    routing: Annotated[RoutingIn, Field(description="What goes beyond weights")] = Field(default_factory=RoutingIn)
     options: Annotated[
         dict[Short, Annotated[Plain, Field(max_length=1000)]],
         Field(max_length=50, description="Handed to the provider's adapter with every message; see its document"),
@@ -99,12 +141,22 @@ class CampaignIn(ContentIn):
         AwareDatetime | None,
         Field(description="With zone, at most a year ahead", examples=["2030-06-01T09:00:00+02:00"]),
     ] = None
+    steering: SteeringIn = Field(default_factory=SteeringIn)
     recipients: list[RecipientIn] = Field(default_factory=list)
     start: Annotated[bool, Field(description="Start at once (or at `start_at`)")] = False
+    stream: Annotated[
+        bool,
+        Field(
+            description="Send an uploaded file while it is still read. A file that turns out broken cannot be undone "
+            "then: the campaign pauses and says how many messages have left"
+        ),
+    ] = False
 
 
 class PreviewIn(ContentIn):
     """What would be sent to these rows."""
+
+    max_rate: Annotated[float | None, Field(gt=0, le=1e6, allow_inf_nan=False)] = None
 
     model_config = ConfigDict(
         extra="forbid",
@@ -170,7 +222,10 @@ class CampaignOut(CampaignSummary):
     """A campaign and how far it is."""
 
     template: str
-    route: Mapping[str, int]
+    template_name: str | None
+    template_version: int | None
+    route: Annotated[Mapping[str, int], Field(description="Account to weight; 0: only by a rule or as failover")]
+    routing: dict[str, JsonValue]
     options: Mapping[str, str]
     weight: int
     max_rate: float | None
@@ -178,6 +233,9 @@ class CampaignOut(CampaignSummary):
     validity: int | None
     on_unknown: str
     source: str | None
+    steering: Mapping[str, JsonValue]
+    canary: Annotated[CanaryState | None, Field(description="Where the canary stands, if there is one")]
+    origin_id: Annotated[UUID | None, Field(description="The campaign whose recipients this one copies")]
     counts: dict[MessageState, int]
     counts_by_account: dict[str, dict[MessageState, int]]
     progress: Progress

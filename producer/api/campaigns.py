@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query, Response
@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 from config import names
 from models.states import CampaignState
 from models.tables import Campaign, Reject
-from producer import campaigns
+from producer import campaigns, templates
 from producer.api.access import Reader, Submitter, guarded_router
-from producer.api.campaign_models import CampaignIn, CampaignOut, CampaignPage, ReasonIn, RecipientIn
+from producer.api.campaign_models import CampaignIn, CampaignOut, CampaignPage, ContentIn, ReasonIn, RecipientIn
 from producer.api.campaign_reads import details, summary
 from producer.api.context import Context, Here
 from producer.api.posting import Once, Posting
@@ -45,7 +45,7 @@ def create(body: CampaignIn, caller: Submitter, once: Once) -> Response:
     at once. Bad rows are listed in the reject file and harm no other row; if no row is good, nothing is created."""
     here = once.here
     _check_body(here, body)
-    spec = _spec(body)
+    spec = pinned(here, _spec(body, caller.key_id))
     template = campaigns.check_spec(spec, here.accounts, here.providers)
     with once.once():
         with here.database.write() as session:
@@ -62,6 +62,8 @@ def _check_body(here: Context, body: CampaignIn) -> None:
     if len(body.recipients) > here.options.max_inline:
         detail = f"{len(body.recipients)} recipients, at most {here.options.max_inline} inline; upload them as a file"
         raise wrong("recipients", detail)
+    if body.stream and body.recipients:
+        raise wrong("stream", "for uploaded files; recipients in the request are stored before it is answered")
     if body.start and not body.recipients:
         raise wrong("start", "a campaign without recipients cannot be started; upload them first")
     if body.start_at is not None and body.start_at - here.now() > FURTHEST:
@@ -73,9 +75,21 @@ def wrong(field: str, detail: str) -> Problem:
     return Problem(422, "invalid-request", f"{field}: {detail}", errors=[Fault(detail=detail, pointer=f"#/{field}")])
 
 
-def _spec(body: CampaignIn) -> CampaignSpec:
-    given = body.model_dump(exclude={"recipients", "start"})
-    return CampaignSpec(**given, source="API" if body.recipients else None)
+def _spec(body: CampaignIn, key_id: UUID | None = None) -> CampaignSpec:
+    given = body.model_dump(exclude={"recipients", "start", "steering"}) | {"routing": routing_of(body)}
+    source = "API" if body.recipients else None
+    return CampaignSpec(**given, source=source, steering=body.steering.steering(), api_key_id=key_id)
+
+
+def routing_of(body: ContentIn) -> dict[str, Any]:
+    """As the route's document has it, without what is empty."""
+    return body.routing.model_dump(exclude_defaults=True)
+
+
+def pinned(here: Context, spec: CampaignSpec) -> CampaignSpec:
+    """The spec with the text of the template it names."""
+    with here.database.read() as session:
+        return templates.pin(session, spec)
 
 
 def ndjson(recipients: list[RecipientIn]) -> bytes:

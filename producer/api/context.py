@@ -10,7 +10,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from config import names
 from config.accounts import Account
+from config.prices import Prices
 from config.settings import Settings
 from models.database import Database
 from producer.api.bell import Bell
@@ -36,6 +38,7 @@ class Context:
     inbox: Inbox
     throttle: LoginThrottle
     uploads: asyncio.Semaphore
+    prices: Prices
 
     def importer(self) -> Importer:
         return Importer(
@@ -45,6 +48,7 @@ class Context:
             self.now,
             self.settings.batch_seconds,
             self.settings.default_region or None,
+            wake=lambda: self.bell.ring(names.DISPATCH, names.CONTROL_QUEUE),
         )
 
 

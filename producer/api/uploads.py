@@ -72,7 +72,7 @@ def _check_draft(here: Context, campaign_id: UUID) -> None:
 def _import(posting: Posting, campaign_id: UUID, file: Spooled, hint: Hint) -> Response:
     here = posting.here
     with posting.once():
-        done = here.importer().run(campaign_id, file.file, hint)
+        done = here.importer().run(campaign_id, file.file, hint, file.name)
         with here.database.write() as session:
             session.get_one(Campaign, campaign_id).source = (file.name or "upload")[:255]
             respond = posting.settle(session, 200, _out(done))

@@ -9,16 +9,30 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.accounts import AccountsError
 from config.logging import configure_logging
+from config.prices import PricesError
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
 from producer.campaigns import CampaignError
-from producer.cli import campaigns, keys, limits, operations, services
+from producer.cli import (
+    campaigns,
+    events,
+    keys,
+    limits,
+    operations,
+    reports,
+    schedule,
+    services,
+    suppressions,
+    templates,
+)
 from producer.cli.output import complain
+from producer.import_feed import ImportDied
 from producer.plan import RouteError
 from producer.readers import FileError
 from producer.rooms import WorkersError
 from producer.services.redis_server import NoRedisError
 from producer.services.stack import StartError
+from producer.webhooks_out import EndpointError
 
 app = typer.Typer(
     name="drumline",
@@ -27,13 +41,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, limits, operations, services):
+for module in (campaigns, schedule, limits, operations, reports, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(templates.app, name="templates")
+app.add_typer(suppressions.app, name="suppressions")
+app.add_typer(schedule.times, name="schedule")
+app.add_typer(schedule.repeats, name="recurring")
 app.add_typer(limits.breaker, name="breaker")
+app.add_typer(events.app, name="events")
 
-WRONG_INPUT = (SettingsError, AccountsError, CampaignError, RouteError, FileError)
-FAILED = (WorkersError, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+WRONG_INPUT = (SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError, EndpointError)
+FAILED = (WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 
 def main() -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -16,45 +14,74 @@ from sqlalchemy import select
 from models.states import CampaignState, MessageState
 from models.tables import Reject
 from producer import campaigns as use
+from producer import templates
 from producer.audience import read_suppressed
 from producer.campaigns import CampaignError, CampaignSpec
+from producer.cli import steering
 from producer.cli.context import Context, open_context
 from producer.cli.output import emit, err, print_json, print_table, say
+from producer.cli.preview import show_preview
 from producer.importer import Imported, Importer
 from producer.overview import Progress as Standing
 from producer.overview import progress, recent
-from producer.plan import parse_route
 from producer.readers import Hint
 from producer.rejects import write_rejects
 from producer.rooms import ask_workers
+from producer.route import read_route
+from producer.schedule import moment_of
 from producer.suppressions import add_suppressions
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="The campaign's id, or enough of its beginning or end to be clear.")]
+RouteText = Annotated[
+    str, typer.Option(help="Accounts and weights, as qikli=70,quicksms=30; or a .toml or .json file with rules.")
+]
+TemplateText = Annotated[str, typer.Option(help='The text, as "Hi {{ name }}, your order is on its way."')]
+TemplateName = Annotated[str | None, typer.Option(help="A named template instead, as welcome or welcome@3.")]
+Region = Annotated[str | None, typer.Option(help="Country (GB, DE …) of numbers without a country code.")]
+Missing = Annotated[str | None, typer.Option(help="Stands for missing values; else such rows are rejected.")]
+Gsm7 = Annotated[bool, typer.Option("--gsm7", help="Write GSM-7's nearest characters where that is possible.")]
 
 
 def register(app: typer.Typer) -> None:
-    for command in (send, campaigns, status, rejects, pause, resume, cancel, suppress):
+    for command in (send, preview, add, campaigns, status, rejects, pause, resume, cancel, suppress):
         app.command()(command)
 
 
 def send(
     file: Annotated[Path, typer.Argument(help="CSV, NDJSON or XLSX with a number column; .gz and .zip too.")],
-    template: Annotated[str, typer.Option(help='The text, e.g. "Hi {{ name }}, your order is on its way."')],
-    route: Annotated[str, typer.Option(help="Accounts and weights, e.g. qikli=70,quicksms=30.")],
+    route: RouteText,
+    template: TemplateText = "",
+    template_name: TemplateName = None,
     sender: Annotated[str, typer.Option(help="Sender ID; accounts with one of their own use that.")] = "",
     name: Annotated[str, typer.Option(help="What the campaign is called; default: the file's name.")] = "",
     at: Annotated[str | None, typer.Option(help="When to start, e.g. 2026-12-01T09:00+01:00.")] = None,
-    zone: Annotated[str, typer.Option(help="Time zone of --at if it names none.")] = "UTC",
+    zone: Annotated[str, typer.Option(help="Time zone of --at if it names none; default: DRUMLINE_DEFAULT_ZONE.")] = "",
     column: Annotated[str | None, typer.Option(help="The column with the numbers.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of the file, if not what it looks like.")] = None,
-    region: Annotated[str | None, typer.Option(help="Country (GB, DE …) of numbers without a country code.")] = None,
+    region: Region = None,
+    missing: Missing = None,
+    gsm7: Gsm7 = False,
     validity: Annotated[int | None, typer.Option(help="Seconds after which a message is worthless.", min=60)] = None,
     priority: Annotated[str, typer.Option(help="high, normal or low.")] = "normal",
     max_rate: Annotated[float | None, typer.Option(help="At most so many messages a second, all accounts.")] = None,
     failover: Annotated[bool, typer.Option(help="Move messages to another account if theirs is out of order.")] = True,
     on_unknown: Annotated[str, typer.Option(help="give_up or resend, for what can never be proven.")] = "give_up",
     option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the adapter, e.g. template_id=1207.")] = None,
+    stream: Annotated[bool, typer.Option(help="Send while the file is still read; a broken file stops there.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Store and send nothing; say what would happen.")] = False,
+    window: steering.WindowOption = None,
+    quiet: steering.QuietOption = None,
+    window_zone: steering.WindowZoneOption = None,
+    spread: steering.SpreadOption = None,
+    slices: steering.SlicesOption = None,
+    canary: steering.CanaryOption = None,
+    canary_share: steering.CanaryShareOption = 0.8,
+    canary_wait: steering.CanaryWaitOption = "30m",
+    canary_code: steering.CanaryCodeOption = None,
+    guard: steering.GuardOption = None,
+    cap: steering.CapOption = None,
+    repeat: steering.RepeatOption = None,
     draft: Annotated[bool, typer.Option(help="Import only; start it later with `drumline resume`.")] = False,
     wait: Annotated[bool, typer.Option(help="Stay until every message is final.")] = False,
     timeout: Annotated[float | None, typer.Option(help="With --wait: give up waiting after so many seconds.")] = None,
@@ -62,22 +89,39 @@ def send(
 ) -> None:
     """Import a file and send it. Everything is checked first: a wrong file, template, sender or route sends nothing."""
     with open_context() as context:
+        chosen = read_route(route, context.accounts)
         spec = CampaignSpec(
             name=name or file.name,
             sender=sender,
             template=template,
-            route=parse_route(route, context.accounts),
+            **_template(template_name),
+            missing=missing,
+            gsm7_only=gsm7,
+            region=region,
+            route=chosen.accounts,
+            routing=chosen.routing,
+            stream=stream,
             options=_options(option or []),
             priority=priority,
             max_rate=max_rate,
             failover=failover,
             validity=validity,
             on_unknown=on_unknown,
-            start_at=_moment(at, zone),
+            start_at=None if at is None else moment_of(at, zone or context.settings.default_zone),
             source=file.name,
-        )
-        imported = _import(context, spec, file, Hint(column=column, encoding=encoding), region)
-        if not draft:
+            steering=steering.read(
+                window=window, quiet=quiet, window_zone=window_zone, spread=spread, slices=slices, canary=canary,
+                canary_share=canary_share, canary_wait=canary_wait, canary_codes=canary_code or (), guard=guard,
+                cap=cap, repeat=repeat,
+            ),
+        )  # fmt: skip
+        spec = _pinned(context, spec)
+        hint = Hint(column=column, encoding=encoding)
+        if dry_run:
+            show_preview(context, spec, file, hint, [], as_json=as_json)
+            return
+        imported = _import(context, spec, file, hint)
+        if not draft and not spec.stream:
             with context.database.write() as session:
                 use.start(session, imported.campaign_id, context.now())
         if not as_json:
@@ -88,21 +132,77 @@ def send(
         raise typer.Exit(1)
 
 
-def _import(context: Context, spec: CampaignSpec, file: Path, hint: Hint, region: str | None) -> Imported:
+def preview(
+    file: Annotated[Path, typer.Argument(help="CSV, NDJSON or XLSX with a number column; .gz and .zip too.")],
+    route: RouteText,
+    template: TemplateText = "",
+    template_name: TemplateName = None,
+    sender: Annotated[str, typer.Option(help="Sender ID.")] = "",
+    column: Annotated[str | None, typer.Option(help="The column with the numbers.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of the file, if not what it looks like.")] = None,
+    region: Region = None,
+    missing: Missing = None,
+    gsm7: Gsm7 = False,
+    option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the adapter.")] = None,
+    row: Annotated[list[int] | None, typer.Option(help="Show this row of the file; may be given again.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What a file would become: rows, texts, parts, cost, time, warnings. Nothing is stored or sent."""
+    with open_context() as context:
+        chosen = read_route(route, context.accounts)
+        spec = CampaignSpec(
+            name=file.name, sender=sender, template=template, **_template(template_name), missing=missing,
+            gsm7_only=gsm7, region=region, route=chosen.accounts, routing=chosen.routing,
+            options=_options(option or []),
+        )  # fmt: skip
+        hint = Hint(column=column, encoding=encoding)
+        show_preview(context, _pinned(context, spec), file, hint, row or [], as_json=as_json)
+
+
+def add(
+    campaign: Id,
+    file: Annotated[Path, typer.Argument(help="One more file for a draft; numbers it has already are left out.")],
+    column: Annotated[str | None, typer.Option(help="The column with the numbers.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of the file, if not what it looks like.")] = None,
+) -> None:
+    """Add recipients to a draft."""
+    if not file.is_file():
+        raise CampaignError("file", f"{file}: no such file")
+    with open_context() as context:
+        hint = Hint(column=column, encoding=encoding)
+        _tell_import(_importer(context).run(find_campaign(context, campaign), file, hint, file.name))
+
+
+def _template(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    found, version = templates.parse_name(name)
+    return {"template_name": found, "template_version": version}
+
+
+def _pinned(context: Context, spec: CampaignSpec) -> CampaignSpec:
+    with context.database.read() as session:
+        return templates.pin(session, spec)
+
+
+def _import(context: Context, spec: CampaignSpec, file: Path, hint: Hint) -> Imported:
     if not file.is_file():
         raise CampaignError("file", f"{file}: no such file")
     template = use.check_spec(spec, context.accounts, context.providers)
     with context.database.write() as session:
         campaign_id = use.create(session, spec, template, context.now())
-    importer = Importer(
+    return _importer(context).run(campaign_id, file, hint, file.name)
+
+
+def _importer(context: Context) -> Importer:
+    return Importer(
         context.database,
         context.accounts,
         context.providers,
         context.now,
         context.settings.batch_seconds,
-        region or context.settings.default_region or None,
+        context.settings.default_region or None,
     )
-    return importer.run(campaign_id, file, hint)
 
 
 def _tell_import(imported: Imported) -> None:
@@ -131,7 +231,7 @@ def campaigns(
 def status(campaign: Id, as_json: Json = False) -> None:
     """Where a campaign stands: messages by account and state."""
     with open_context() as context:
-        _print_status(context, _find(context, campaign), as_json)
+        _print_status(context, find_campaign(context, campaign), as_json)
 
 
 def rejects(
@@ -141,7 +241,7 @@ def rejects(
 ) -> None:
     """The rows that did not become messages, with row number, column and reason."""
     with open_context() as context, context.database.read() as session:
-        campaign_id = _find(context, campaign)
+        campaign_id = find_campaign(context, campaign)
         if out is not None:
             with out.open("w", encoding="utf-8", newline="") as target:
                 written = write_rejects(session, campaign_id, target)
@@ -156,13 +256,13 @@ def rejects(
 def pause(campaign: Id, reason: Annotated[str, typer.Option()] = "by an operator") -> None:
     """Stop submitting within a second; what left is followed to its end."""
     with open_context() as context, context.database.write() as session:
-        say(f"now {use.pause(session, _find(context, campaign), reason, context.now())}")
+        say(f"now {use.pause(session, find_campaign(context, campaign), reason, context.now())}")
 
 
 def resume(campaign: Id) -> None:
     """Go on where it stopped, or start a draft."""
     with open_context() as context, context.database.write() as session:
-        campaign_id = _find(context, campaign)
+        campaign_id = find_campaign(context, campaign)
         if use.find(session, campaign_id).state is CampaignState.DRAFT:
             say(f"now {use.start(session, campaign_id, context.now())}")
         else:
@@ -172,7 +272,7 @@ def resume(campaign: Id) -> None:
 def cancel(campaign: Id, reason: Annotated[str, typer.Option()] = "by an operator") -> None:
     """Submit nothing more; what left is followed to its end."""
     with open_context() as context, context.database.write() as session:
-        say(f"now {use.cancel(session, _find(context, campaign), reason, context.now())}")
+        say(f"now {use.cancel(session, find_campaign(context, campaign), reason, context.now())}")
 
 
 def suppress(
@@ -217,20 +317,7 @@ def _options(pairs: list[str]) -> dict[str, str]:
     return options
 
 
-def _moment(text: str | None, zone: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise CampaignError("at", f"at: found {text!r}, expected a time like 2026-12-01T09:00+01:00") from None
-    try:
-        return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
-    except (KeyError, ValueError):
-        raise CampaignError("zone", f"zone: unknown time zone {zone!r}, expected one like Europe/Berlin") from None
-
-
-def _find(context: Context, text: str) -> UUID:
+def find_campaign(context: Context, text: str) -> UUID:
     """A campaign by its id or by an unambiguous part of it."""
     with context.database.read() as session:
         ids = [item.campaign.id for item in recent(session, 1000)]

@@ -74,7 +74,7 @@ def worker(
     chosen = [] if only_control else _members(group or [])
     queues = [queue for account in chosen for queue in names.queues_of(account)]
     if control or only_control:
-        queues += [names.CONTROL_QUEUE, names.REPORTS_QUEUE]
+        queues += names.SHARED_QUEUES
     known = load_accounts(settings().accounts_file, secrets=False)
     _become(worker_command(name, queues, threads or threads_for([known[account] for account in chosen])))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from models.types import storable
 from producer.readers.columns import find_number_column
 from producer.readers.lines import Lines
 from producer.readers.table import FileError, FileFault, Format, Hint, Row, RowFault, RowFaultCode, Table
@@ -79,6 +80,8 @@ def _row(line_no: int, line: str) -> Row:
             if text is None:
                 fault = RowFault(RowFaultCode.BAD_VALUE, "neither text nor number", name[:100])
                 return Row(line_no, cells, fault)
+            if "\0" in text:
+                return Row(line_no, {}, RowFault(RowFaultCode.NUL, "a NUL character", storable(name)[:100]))
             if value is not None:
                 cells[name] = text
     return Row(line_no, cells)

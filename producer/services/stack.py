@@ -114,7 +114,7 @@ class Stack:
     async def workers(self) -> None:
         """One for control and reports, one per group of accounts."""
         accounts = load_accounts(self.settings.accounts_file, secrets=False)
-        await self.worker("control", [names.CONTROL_QUEUE, names.REPORTS_QUEUE])
+        await self.worker("control", names.SHARED_QUEUES)
         for group, members in groups(accounts.values()).items():
             queues = [queue for account in members for queue in names.queues_of(account)]
             await self.worker(group, queues, threads_for([accounts[member] for member in members]))

@@ -73,7 +73,7 @@ def test_a_text_of_blanks_is_empty() -> None:
 def test_a_providers_rule_is_asked_last_and_named() -> None:
     asked: list[str] = []
 
-    def check(number: Msisdn, country: str, text: str, segments: int) -> Refusal | None:
+    def check(number: Msisdn, country: str, text: str, encoding: str, segments: int) -> Refusal | None:
         asked.append(f"{country} {text} {segments}")
         return Refusal("E7", "no such sender") if number.endswith("4") else None
 

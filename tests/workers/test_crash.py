@@ -31,7 +31,7 @@ class Mortal:
         self.after = after
         self.dead = asyncio.Event()
         self._write = runtime.write
-        runtime.write = self.write  # type: ignore[method-assign, assignment]  # the place to cut
+        runtime.write = self.write  # type: ignore[method-assign]  # the place to cut
 
     async def write(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.left -= 1

@@ -20,7 +20,7 @@ from providers.wire import BadBody, Reply, Request
 from tests.support.rows import number
 from tests.support.scripted import OK
 from tests.support.world import Sent, World
-from workers.reconcile import GIVE_UP_TRIES, apply_inbox, parse_pages
+from workers.reconcile import GIVE_UP_TRIES, apply_inbox
 
 GONE = Failure("27", FailureClass.RECIPIENT, "absent subscriber")
 
@@ -248,12 +248,13 @@ def test_a_page_the_database_will_not_take_blocks_no_other(world: World) -> None
 def test_a_report_that_cannot_be_applied_is_set_aside_and_blocks_no_other(world: World) -> None:
     sent = submitted(world, 2)
     bad, good = sent.messages
-    world.page(Parsed([told(S.UNDELIVERED, bad, failure=GONE), told(S.DELIVERED, good)]))
-    with world.database.write() as session:
-        parse_pages(session, world.runtime.adapter, world.clock())
+    world.report(Report("b", S.UNDELIVERED, provider_id="early-b"), Report("g", S.DELIVERED, provider_id="early-g"))
     poisoned = world.reports()[0]
     with world.database.write() as session:
         session.merge(poisoned).details = {"code": "27", "klass": "no such class", "reason": "x"}
+    world.change(bad, provider_id="early-b")
+    world.change(good, provider_id="early-g")
+    world.clock.advance(5)
     world.apply()
     assert [row.state for row in world.messages()] == [S.SUBMITTED, S.DELIVERED]
     assert effects(world)[0] == "cannot be applied"

@@ -10,13 +10,12 @@ from uuid import UUID
 
 import pytest
 
-from config.accounts import Limit
 from models import leases
 from models.queries import insert_new
 from models.states import BatchState, CampaignState
 from models.states import MessageState as S
 from models.tables import Campaign, Suppression
-from providers.base import Accepted, Failure, FailureClass, Misconfigured, Outgoing, Refused, Throttle, Unclear
+from providers.base import Accepted, Failure, FailureClass, Misconfigured, Outcome, Outgoing, Refused, Throttle, Unclear
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from tests.support.rows import ACCOUNT, number
 from tests.support.scripted import OK, Scripted
@@ -110,7 +109,7 @@ def test_the_same_job_delivered_twice_sends_once(make_world: MakeWorld) -> None:
 
 def test_a_partly_refused_request_settles_each_message_by_its_own_word(make_world: MakeWorld) -> None:
     world = make_world({ACCOUNT: Scripted(max_recipients=10)})
-    words = {
+    words: dict[str, Outcome] = {
         number(1): Accepted("id-1", S.HELD),
         number(2): refuse(FailureClass.RECIPIENT),
         number(3): refuse(FailureClass.TEMPORARY, retry_after=40.0),
@@ -281,7 +280,12 @@ def test_pause_and_cancel_take_hold_within_one_wave(make_world: MakeWorld, state
 def test_a_paused_campaign_goes_on_where_it_stopped(make_world: MakeWorld) -> None:
     world = make_world(max_connections=2)
     sent = world.campaign(6)
-    world.line.answer = lambda request: (set_state(world, sent.id, CampaignState.PAUSED), OK)[1]
+
+    def pause(request: Request) -> Reply:
+        set_state(world, sent.id, CampaignState.PAUSED)
+        return OK
+
+    world.line.answer = pause
     world.submit(sent.batch)
     world.line.answer = lambda request: OK
     set_state(world, sent.id, CampaignState.RUNNING)
@@ -292,19 +296,27 @@ def test_a_paused_campaign_goes_on_where_it_stopped(make_world: MakeWorld) -> No
 def test_a_worker_that_shuts_down_hands_back_what_it_holds(make_world: MakeWorld) -> None:
     world = make_world(max_connections=2)
     sent = world.campaign(6)
-    world.line.answer = lambda request: (setattr(world.runtime, "stopping", True), OK)[1]
+
+    def stop(request: Request) -> Reply:
+        world.runtime.stopping = True
+        return OK
+
+    world.line.answer = stop
     assert world.submit(sent.batch) is Ended.STOPPING
     assert world.states() == [S.SUBMITTED] * 2 + [S.QUEUED] * 4
     assert world.batch(sent.batch).state is BatchState.PLANNED
 
 
 def test_a_long_wait_for_a_permit_frees_the_worker(make_world: MakeWorld) -> None:
-    world = make_world({"limited": Scripted()}, limits=(Limit(1, 60.0),))
+    world = make_world({"limited": Scripted()})
     sent = world.campaign(3)
+    gate = world.account().gate
+    world.run(gate.limiter.block(gate.budget, 30.0, "somebody got a 429"))
     assert world.submit(sent.batch) is Ended.WAITING
-    assert world.states() == [S.SUBMITTED, S.QUEUED, S.QUEUED]
+    assert world.states() == [S.QUEUED] * 3
+    assert world.line.sent == []
     assert world.batch(sent.batch).state is BatchState.PLANNED
-    assert world.batch(sent.batch).not_before > world.clock() + timedelta(seconds=30)
+    assert world.batch(sent.batch).not_before > world.clock() + timedelta(seconds=20)
 
 
 # --- a lease that is lost --------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from models.tables import AccountStatus, Attempt, Batch, Campaign, DeliveryRepor
 from producer.api import exports
 from producer.api.campaign_reads import _rates, progress
 from producer.api.message_reads import read_place, steps
-from producer.api.preview import costly
+from producer.preview import costly
 from tests.producer.api.desk import ACCOUNTS, START, Desk, campaign, people
 
 
@@ -204,12 +204,15 @@ async def test_a_preview_shows_text_parts_and_what_is_wrong_and_stores_nothing(d
     answer = await desk.submit.post("/v1/campaigns/preview", json=body)
     assert answer.status_code == 200, answer.text
     found = answer.json()
+    reasons = {"duplicate": 1, "number_short_code": 1, "suppressed": 1, "variable_missing": 1}
+    assert found["counts"].pop("by_reason") == reasons
     assert found["counts"] == {"valid": 2, "invalid": 2, "duplicate": 1, "suppressed": 1}
     assert [(one["row"], one["text"], one["segments"], one["account"]) for one in found["rows"]] == [
         (1, "Hi P0", 1, "qikli"), (2, "Hi P1", 1, "qikli"),
     ]  # fmt: skip
     assert [one["code"] for one in found["rejected"]][:2] == ["duplicate", "suppressed"]
-    assert found["segments"] == {"min": 1, "median": 1.0, "max": 1, "total": 2}
+    same = {"messages_by_segments": {"1": 2}}
+    assert found["segments"] == {"min": 1, "median": 1.0, "max": 1, "total": 2, **same}
     with desk.database.read() as session:
         assert session.execute(select(func.count()).select_from(Campaign)).scalar_one() == 0
     assert desk.rung == []

@@ -1,0 +1,87 @@
+"""Settings from the environment: a wrong one is named, with what was found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from config.settings import REDIS_URL_FILE, Settings, SettingsError, load
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no .env of the machine the tests run on."""
+    for name in list(os.environ):
+        if name.startswith("DRUMLINE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_anything_set_it_is_the_embedded_default() -> None:
+    found = load()
+    assert found.database_url == "sqlite:///var/drumline.db"
+    assert found.redis_url == ""
+
+
+def test_every_setting_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRUMLINE_DATABASE_URL", "postgresql://h/d")
+    monkeypatch.setenv("DRUMLINE_LEASE_SECONDS", "90")
+    monkeypatch.setenv("DRUMLINE_LOG_FORMAT", "json")
+    found = load()
+    assert (found.database_url, found.lease_seconds, found.log_format) == ("postgresql://h/d", 90.0, "json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DRUMLINE_API_PORT", "many"), ("DRUMLINE_LOG_FORMAT", "xml"), ("DRUMLINE_LOG_LEVEL", "LOUD"),
+        ("DRUMLINE_LEASE_SECONDS", "soon"), ("DRUMLINE_BATCH_SECONDS", ""),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_names_its_variable_and_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert str(caught.value).startswith(f"{name}: found {value!r}; ")
+
+
+def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRUMLINE_API_PORT", "x")
+    monkeypatch.setenv("DRUMLINE_FLOWER_PORT", "y")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_without_redis_it_says_how_to_get_one() -> None:
+    with pytest.raises(SettingsError, match=r"DRUMLINE_REDIS_URL is not set.*drumline up"):
+        load().broker_url()
+
+
+@pytest.mark.parametrize(
+    ("url", "broker"),
+    [("redis://h:1/0", "redis://h:1/0"), ("unix:///run/r.sock", "redis+socket:///run/r.sock")],
+)
+def test_the_broker_gets_the_address_in_its_own_spelling(url: str, broker: str) -> None:
+    assert Settings(redis_url=url).broker_url() == broker
+
+
+def test_a_running_stack_leaves_the_address_of_its_redis(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / REDIS_URL_FILE).write_text("unix:///x.sock\n")
+    assert load().redis_url == "unix:///x.sock"
+
+
+def test_secrets_may_lie_in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "DRUMLINE_FLOWER_PASSWORD").write_text("s3cr3t")
+    monkeypatch.setenv("DRUMLINE_SECRETS_DIR", str(folder))
+    found = load()
+    assert found.flower_password is not None
+    assert found.flower_password.get_secret_value() == "s3cr3t"
+    assert "s3cr3t" not in repr(found)

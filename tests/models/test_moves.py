@@ -1,0 +1,133 @@
+"""The only code that changes a message's state: checked, counted, written to the trail, in one transaction."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+
+from models.database import Database
+from models.moves import Move, apply_moves, trail_line
+from models.queries import counts, recount
+from models.states import FINAL
+from models.states import MessageState as S
+from models.tables import Message
+from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def rows(database: Database) -> tuple[UUID, list[UUID]]:
+    with database.write() as session:
+        campaign = add_campaign(session, NOW)
+        return campaign, add_messages(session, campaign, add_batch(session, campaign, NOW), 5)
+
+
+def move(database: Database, *moves: Move) -> list[S]:
+    with database.write() as session:
+        return [item.new for item in apply_moves(session, moves, NOW)]
+
+
+def get(database: Database, message: UUID) -> Message:
+    with database.read() as session:
+        return session.get_one(Message, message)
+
+
+def test_an_allowed_move_sets_state_columns_trail_and_counters(
+    database: Database, rows: tuple[UUID, list[UUID]]
+) -> None:
+    campaign, (first, *_) = rows
+    assert move(database, Move(first, S.SUBMITTING, "go"), Move(rows[1][1], S.SUBMITTING)) == [S.SUBMITTING] * 2
+    assert move(database, Move(first, S.DELIVERED, "report", {"provider_id": "x", "parts": 2})) == [S.DELIVERED]
+    row = get(database, first)
+    assert (row.state, row.provider_id, row.parts, row.final_at) == (S.DELIVERED, "x", 2, NOW)
+    assert row.trail == trail_line(S.SUBMITTING, "go", NOW) + trail_line(S.DELIVERED, "report", NOW)
+    with database.read() as session:
+        assert counts(session, campaign) == {ACCOUNT: {S.DELIVERED: 1, S.SUBMITTING: 1, S.QUEUED: 3}}
+        assert counts(session, campaign) == recount(session, campaign)
+
+
+def test_a_move_that_is_not_declared_does_nothing_at_all(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
+    _, (first, *_) = rows
+    assert move(database, Move(first, S.UNKNOWN, "never", {"provider_id": "x"})) == []
+    row = get(database, first)
+    assert (row.state, row.provider_id, row.trail) == (S.QUEUED, None, "")
+
+
+def test_a_fenced_move_only_counts_for_its_own_attempt(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
+    _, (first, *_) = rows
+    mine, other = uuid4(), uuid4()
+    move(database, Move(first, S.SUBMITTING, values={"attempt_id": mine}))
+    assert move(database, Move(first, S.REJECTED, attempt=other)) == []
+    assert move(database, Move(first, S.REJECTED, attempt=mine)) == [S.REJECTED]
+
+
+def test_only_from_narrows_what_is_declared(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
+    _, (first, *_) = rows
+    assert move(database, Move(first, S.SUBMITTED, only_from=frozenset({S.UNKNOWN}))) == []
+    assert move(database, Move(first, S.SUBMITTED, only_from=frozenset({S.QUEUED}))) == [S.SUBMITTED]
+
+
+def test_a_move_of_nobody_is_left_out(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
+    assert move(database, Move(uuid4(), S.SUBMITTING), Move(rows[1][0], S.SUBMITTING)) == [S.SUBMITTING]
+
+
+def test_an_end_that_turns_out_wrong_is_open_again(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
+    _, (first, *_) = rows
+    move(database, Move(first, S.FAILED))
+    assert get(database, first).final_at == NOW
+    move(database, Move(first, S.SUBMITTED, "found"))
+    assert get(database, first).final_at is None
+
+
+def test_a_failed_transaction_leaves_neither_state_nor_counter(
+    database: Database, rows: tuple[UUID, list[UUID]]
+) -> None:
+    campaign, (first, *_) = rows
+    with pytest.raises(IndexError), database.write() as session:
+        apply_moves(session, [Move(first, S.SUBMITTING)], NOW)[1]
+    assert get(database, first).state is S.QUEUED
+    with database.read() as session:
+        assert counts(session, campaign) == {ACCOUNT: {S.QUEUED: 5}}
+
+
+def test_more_messages_than_one_list_of_ids_holds(database: Database) -> None:
+    with database.write() as session:
+        campaign = add_campaign(session, NOW)
+        ids = add_messages(session, campaign, add_batch(session, campaign, NOW), 1234)
+    assert len(move(database, *(Move(message, S.SUBMITTING) for message in ids))) == 1234
+    with database.read() as session:
+        assert counts(session, campaign) == {ACCOUNT: {S.SUBMITTING: 1234}}
+
+
+def test_many_at_once_move_each_message_once_and_count_it_once(
+    database: Database, rows: tuple[UUID, list[UUID]]
+) -> None:
+    campaign, ids = rows
+    done: list[int] = []
+
+    def contend(order: int) -> None:
+        for state in (S.SUBMITTING, S.SUBMITTED, S.SENT, S.DELIVERED):
+            with database.write() as session:
+                done.append(len(apply_moves(session, [Move(m, state) for m in ids[::order]], NOW)))
+
+    threads = [threading.Thread(target=contend, args=(order,)) for order in (1, -1, 1, -1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 16, "no thread failed"
+    with database.read() as session:
+        states = session.execute(select(Message.state)).scalars().all()
+        assert set(states) == {S.DELIVERED}
+        assert counts(session, campaign) == recount(session, campaign)
+    assert all(get(database, message).trail.count("\n") <= 4 for message in ids)
+    assert S.DELIVERED in FINAL
+
+
+def test_a_line_of_the_trail_is_one_line() -> None:
+    assert trail_line(S.UNKNOWN, "a\nb", NOW) == f"{int(NOW.timestamp() * 1000)} unknown a b\n"
