@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0050"
-down_revision = "0001"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 
