@@ -41,3 +41,8 @@ up: env  ## the same, staying up
 
 bench-limits: env  ## are the limits kept and used? (about 15 minutes; ARGS="--seconds 30" for less)
 	@$(PY) -m bench.limits $(ARGS)
+
+.PHONY: bench-dlr
+
+bench-dlr: env  ## what delivery reports cost, with a million messages (about 30 minutes; ARGS="--messages 100000 --reports 50000 --drain 0" for less)
+	@$(PY) -m bench.dlr $(ARGS)

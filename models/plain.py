@@ -22,6 +22,8 @@ def new_id() -> UUID:
 
 def storable(text: str) -> str:
     """The text with every NUL and every lone surrogate replaced by U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -110,12 +110,12 @@ class BatchWork:
         self._safe_until = leased_at + runtime.lease_seconds - SEND_MARGIN
         self._ended: Ended | None = None
         self._resume_at: datetime | None = None
+        self.brief = Brief()
+        self._opens_at: datetime | None = None
         self._began = leased_at
         self._way: Way | None = None
         self._shut: Wait | None = None
         self._waited = 0.0
-        self.brief = Brief()
-        self._opens_at: datetime | None = None
 
     async def run(self) -> Ended:
         keeper = asyncio.create_task(self._keep_lease(), name="lease-keeper")
