@@ -29,7 +29,7 @@ lock:  ## renew both lock files (needs uv)
 bench-import: env  ## import a million rows into both databases; prints and writes JSON
 	$(PY) -m bench.import_
 
-.PHONY: bench-import help env test lint lock demo up chaos
+.PHONY: bench-import chaos help env test lint lock demo up
 
 demo: env  ## send the example campaign through four simulated providers and check every message
 	@$(PY) -m producer demo
@@ -47,3 +47,8 @@ chaos: env  ## campaigns under faults and kills, checked message by message (SEE
 
 bench-limits: env  ## are the limits kept and used? (about 15 minutes; ARGS="--seconds 30" for less)
 	@$(PY) -m bench.limits $(ARGS)
+
+.PHONY: bench-dlr
+
+bench-dlr: env  ## what delivery reports cost, with a million messages (about 30 minutes; ARGS="--messages 100000 --reports 50000 --drain 0" for less)
+	@$(PY) -m bench.dlr $(ARGS)

@@ -50,7 +50,7 @@ def fill(database: Database, messages: int, campaigns: int = 4) -> None:
         with database.write() as session:
             _insert(session, [_message(number, min(number // share, campaigns - 1)) for number in numbers])
     with database.write() as session:
-        _count(session)
+        count(session)
 
 
 def _campaign(number: int) -> Campaign:
@@ -91,7 +91,7 @@ def _message(number: int, campaign: int) -> dict[str, Any]:
         "msisdn": msisdn(number),
         "country": "GB",
         "sender": "Drumline",
-        "encoding": "GSM-7",
+        "encoding": "GSM7",
         "segments": 1,
         "state": MessageState.SUBMITTED,
         "tries": 0,
@@ -127,7 +127,8 @@ def _copy(session: Session, rows: Sequence[dict[str, Any]]) -> None:
             copy.write_row([str(value) if isinstance(value, MessageState) else value for value in row.values()])
 
 
-def _count(session: Session) -> None:
+def count(session: Session) -> None:
+    """The counters, from the messages."""
     query = select(Message.campaign_id, Message.account, Message.state, func.count()).group_by(
         Message.campaign_id, Message.account, Message.state
     )

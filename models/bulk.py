@@ -60,18 +60,17 @@ def _execute(
         return
     connection = session.connection()
     dialect = connection.dialect
-    writers = [_writer(table.c[name], dialect) for name in names]
-    written = [tuple(_written(write, row[name]) for name, write in zip(names, writers, strict=True)) for row in rows]
+    columns = [_written(_writer(table.c[name], dialect), [row[name] for row in rows]) for name in names]
     statement = make(dialect.name, table, names)
     if dialect.name == "postgresql":
-        document = orjson.dumps([dict(zip(names, row, strict=True)) for row in written])
+        document = orjson.dumps([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
         connection.exec_driver_sql(statement, (document.decode(),))
     else:
-        connection.exec_driver_sql(statement, written)
+        connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
 
 
-def _written(write: Callable[[Any], Any] | None, value: Any) -> Any:
-    return value if write is None or value is None else write(value)
+def _written(write: Callable[[Any], Any] | None, values: list[Any]) -> list[Any]:
+    return values if write is None else [None if value is None else write(value) for value in values]
 
 
 def _writer(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:

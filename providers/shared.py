@@ -96,13 +96,12 @@ class Remembered(Generic[T]):
 def dig(value: object, *path: str | int) -> object:
     """The value at `path` of nested objects and lists, or None wherever the way ends."""
     for step in path:
-        match value:
-            case dict() if isinstance(step, str):
-                value = value.get(step)
-            case list() if isinstance(step, int) and -len(value) <= step < len(value):
-                value = value[step]
-            case _:
-                return None
+        if isinstance(value, dict) and isinstance(step, str):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
+            value = value[step]
+        else:
+            return None
     return value
 
 

@@ -135,11 +135,6 @@ def held_until(outcome: Accepted, now: datetime) -> datetime:
     return max(now, min(outcome.held_until, now + FURTHEST) if outcome.held_until else longest)
 
 
-def report_deadline(start: datetime, validity: int | None, grace: float) -> datetime:
-    """When a report that has not come will not come any more. Providers default to 48 h of validity."""
-    return start + timedelta(seconds=(validity or 172_800) + grace)
-
-
 def _final(outcome: Refused, at: Position, now: datetime, rules: Rules) -> Decision:
     return Decision(MessageState.REJECTED, outcome.failure.code, failure_values(outcome.failure))
 

@@ -72,7 +72,9 @@ def is_older_try(report: Report, row: Locked) -> bool:
 
 def fold(row: Locked, reports: Iterable[Report], now: datetime) -> Verdict:
     """From a message and all its reports to what follows."""
-    ordered = sorted((report for report in reports if not is_older_try(report, row)), key=place)
+    ordered = [report for report in reports if not is_older_try(report, row)]
+    if len(ordered) > 1:
+        ordered.sort(key=place)
     if not ordered:
         return Verdict()
     word = ordered[-1]

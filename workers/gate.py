@@ -117,14 +117,17 @@ class Gate:
         self._blocked_at = float("-inf")  # this process's monotonic seconds
         self._closed_at = float("-inf")  # when we last heard that the breaker is closed
 
-    async def ask(self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Toll] = ()) -> list[Pass] | Wait:
-        """Passes for the first of these requests, as far as slots are to be had within `horizon` seconds."""
+    async def ask(
+        self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Toll] = (), lead: float = 0.0
+    ) -> list[Pass] | Wait:
+        """Passes for the first of these requests, as far as slots are to be had within `horizon` seconds, and not
+        sooner than in `lead` seconds."""
         try:
             decision = await self._breaker_says()
             if isinstance(decision, Denied):
                 return _denied(decision)
             token = decision.token if isinstance(decision, Probe) else ""
-            return await self._admit(costs[:1] if token else costs, horizon, tolls, token)
+            return await self._admit(costs[:1] if token else costs, (horizon, lead), tolls, token)
         except CoordinationLost:
             return Wait(REDIS_LOST_WAIT, "Redis does not answer", Door.REDIS)
 
@@ -138,19 +141,19 @@ class Gate:
         return decision
 
     async def _admit(
-        self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Toll], token: str
+        self, costs: Sequence[Cost], ahead: tuple[float, float], tolls: Sequence[Toll], token: str
     ) -> list[Pass] | Wait:
         """Whoever holds the breaker's probe and gets no permit gives the probe back."""
         answer: list[Pass] | Wait | None = None
         try:
-            answer = await self._permits(costs, horizon, tolls, token)
+            answer = await self._permits(costs, ahead, tolls, token)
         finally:
             if token and not isinstance(answer, list):
                 await self._quietly(self.breaker.release(self.account, token))
         return answer
 
     async def _permits(
-        self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Toll], token: str
+        self, costs: Sequence[Cost], ahead: tuple[float, float], tolls: Sequence[Toll], token: str
     ) -> list[Pass] | Wait:
         paid: list[list[Permit]] = []
         for toll in tolls:
@@ -160,7 +163,7 @@ class Gate:
                 return Wait(max(receipt.grant.wait, LEAST_WAIT), f"{toll.budget.key}", Door.TOLL)
             costs = costs[: len(receipt.permits)]
             paid.append(receipt.permits)
-        grant = await self.limiter.acquire(self.budget, costs, horizon)
+        grant = await self.limiter.acquire(self.budget, costs, *ahead)
         _keep(tolls, paid, len(grant.permits))
         if not grant.permits:
             door = Door.BLOCKED if grant.reason is WaitReason.BLOCKED else Door.PACE

@@ -68,14 +68,21 @@ async def _poll(runtime: Runtime, account: AccountRuntime, lock: Lock) -> int:
         return 0
     run = _Run(runtime, account, lock)
     firsts = deque(account.provider.first_pages(work))
+    drains = (_drain(run, firsts) for _ in range(min(LISTS_AT_ONCE, len(firsts))))
     # None is cancelled for another's failure: it may hold a page that is given out only once.
-    drains = (run.lists_from(firsts) for _ in range(min(LISTS_AT_ONCE, len(firsts))))
-    for ended in await asyncio.gather(*drains, return_exceptions=True):
-        if ended is not None:
-            raise ended
+    for error in await asyncio.gather(*drains, return_exceptions=True):
+        if isinstance(error, BaseException):
+            raise error
     if run.complete:
         await runtime.write(_note_polled, account.name, work.now)
     return run.stored
+
+
+async def _drain(run: _Run, firsts: deque[Page]) -> None:
+    """One list after the other, each to its end. Several at once share the lists: what takes a second to answer would
+    otherwise be asked for once a second, however much the allowance gives."""
+    while firsts and not run.ended:
+        await run.list_from(firsts.popleft())
 
 
 @dataclass
@@ -103,7 +110,8 @@ class _Run:
                 self.failed += 1
                 return
             self.stored += 1
-            self.lost = self.lost or not await _still_ours(self.lock, self.account.name)
+            if not await _still_ours(self.lock, self.account.name):
+                self.lost = True
             page = self.account.provider.following(page, reply)
 
     @property

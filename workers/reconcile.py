@@ -15,16 +15,16 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 
 from models.bulk import among, insert_missing, update_by_id
 from models.database import LASTING_ERRORS, PASSING_ERRORS
 from models.moves import Locked, Move, apply_moves, lock_messages, set_facts
 from models.queries import insert_new
-from models.states import FINAL, MessageState, may
+from models.states import FINAL, MessageState
 from models.stopwords import StopWords
-from models.tables import DeliveryReport, Message, Suppression, message_id_of
+from models.tables import DeliveryReport, InboxPage, Message, Suppression, message_id_of
 from models.types import storable
 from providers.base import Provider, Report
 from workers.fold import Verdict, fold, is_older_try, is_simple
@@ -104,8 +104,25 @@ def _settle_new(session: Session, arrived: Sequence[Arrived], now: datetime, pol
     fresh = [one for key, one in reversed(first.items()) if key not in known]
     settled = _settle_safely(session, [Item(one.account, one.report) for one in fresh], now, policy)
     rows = [_new_row(one, done, now) for one, done in zip(fresh, settled, strict=True)]
-    insert_missing(session, _REPORTS, _INSERTED, rows)
+    _keep(session, rows)
     return settled
+
+
+def _keep(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Store the reports; one that the database will not take is left in its page alone."""
+    try:
+        with session.begin_nested():
+            insert_missing(session, _REPORTS, _INSERTED, rows)
+    except PASSING_ERRORS:
+        raise
+    except LASTING_ERRORS as error:
+        if len(rows) > 1:
+            for row in rows:
+                _keep(session, [row])
+            return
+        page, why = rows[0]["inbox_id"], f"could not be stored: {type(error).__name__}"
+        log.error("report_not_stored", page=page, error=why)
+        session.execute(update(InboxPage).where(InboxPage.id == page).values(error=why))
 
 
 def _settle_safely(session: Session, items: Sequence[Item], now: datetime, policy: Policy) -> list[Settled]:
@@ -176,11 +193,25 @@ def _settle_waiting(session: Session, now: datetime, policy: Policy) -> list[Set
         .with_for_update(skip_locked=True)
     )
     rows = session.execute(query).scalars().all()
-    items = [Item(row.account, report_of(row), row.id, row.tries) for row in rows]
-    settled = _settle_safely(session, items, now, policy)
+    items, broken = _items(rows)
+    settled = [*_settle_safely(session, items, now, policy), *broken]
     update_by_id(session, _REPORTS, _SETTLED, [{"id": one.item.row_id, **_outcome(one, now)} for one in settled])
     session.expire_all()
     return settled
+
+
+def _items(rows: Sequence[DeliveryReport]) -> tuple[list[Item], list[Settled]]:
+    """The rows as reports; one that cannot be read any more is set aside."""
+    items: list[Item] = []
+    broken: list[Settled] = []
+    for row in rows:
+        try:
+            items.append(Item(row.account, report_of(row), row.id, row.tries))
+        except LASTING_ERRORS as error:
+            log.error("report_not_readable", report=row.id, error=repr(error))
+            unread = Report(row.dedupe, row.state)
+            broken.append(Settled(Item(row.account, unread, row.id, row.tries), None, BROKEN))
+    return items, broken
 
 
 # --- from reports to messages ----------------------------------------------------------------------------------------
@@ -188,19 +219,18 @@ def _settle_waiting(session: Session, now: datetime, policy: Policy) -> list[Set
 
 def settle(session: Session, items: Sequence[Item], now: datetime, policy: Policy) -> list[Settled]:
     """Match the reports, move their messages, and say what became of each, in the order given."""
-    owners = match(session, items)
-    rows = lock_messages(session, (owner for owner in owners if owner))
+    owners, rows = match(session, items)
     groups: dict[UUID, list[Report]] = {}
     for item, owner in zip(items, owners, strict=True):
-        if owner in rows and owner is not None:
+        if owner is not None:
             groups.setdefault(owner, []).append(item.report)
     verdicts = _verdicts(session, rows, groups, now)
     _carry_out(session, rows, verdicts, now)
     _suppress(session, rows, groups, policy, now)
     return [
-        Settled(item, owner, _effect(item.report, rows[owner], verdicts[owner]))
-        if owner in rows and owner is not None
-        else Settled(item, None, UNMATCHED)
+        Settled(item, None, UNMATCHED)
+        if owner is None
+        else Settled(item, owner, _effect(item.report, rows[owner], verdicts[owner]))
         for item, owner in zip(items, owners, strict=True)
     ]
 
@@ -278,7 +308,7 @@ def _effect(report: Report, row: Locked, verdict: Verdict) -> str:
         return OLDER_TRY
     if report.state is not None and report.state is verdict.state:
         return "moved"
-    return "facts" if verdict.facts and verdict.state is None else effect_of(row.state, report.state)
+    return "facts" if verdict.facts and verdict.state is None else effect_of(verdict.state or row.state, report.state)
 
 
 OLDER_TRY = "older try"
@@ -290,32 +320,41 @@ def effect_of(current: MessageState, new: MessageState | None) -> str:
         return "no word for it"
     if current is new:
         return "repeated"
-    if may(current, new):
-        return "overtaken"
     return "late" if current in FINAL else "behind"
 
 
 # --- whose report is it ----------------------------------------------------------------------------------------------
 
 
-def match(session: Session, items: Sequence[Item]) -> list[UUID | None]:
-    """The message of each: by our own reference, else by the provider's id; always within the account."""
+def match(session: Session, items: Sequence[Item]) -> tuple[list[UUID | None], dict[UUID, Locked]]:
+    """The message of each, locked: by our own reference, else by the provider's id; always within the account."""
     refs = [message_id_of(item.report.ref or "") for item in items]
-    ours = _accounts(session, {ref for ref in refs if ref})
-    found = [ref if ref and ours.get(ref) == item.account else None for item, ref in zip(items, refs, strict=True)]
-    ids = {_provider_key(item) for item, owner in zip(items, found, strict=True) if owner is None}
-    by_id = _by_provider_id(session, {key for key in ids if key[1]})
-    return [owner or by_id.get(_provider_key(item)) for item, owner in zip(items, found, strict=True)]
+    by_id = _by_provider_id(session, [item for item, ref in zip(items, refs, strict=True) if ref is None])
+    likely = [ref or by_id.get(_provider_key(item)) for item, ref in zip(items, refs, strict=True)]
+    rows = lock_messages(session, (owner for owner in likely if owner))
+    owners = [_within(rows, item, owner) for item, owner in zip(items, likely, strict=True)]
+    # A reference that is not ours, or another account's, may still come with an id that we know.
+    strange = [item for item, owner in zip(items, owners, strict=True) if owner is None and item.report.ref]
+    if by_id := _by_provider_id(session, strange):
+        rows |= lock_messages(session, by_id.values())
+        owners = [owner or by_id.get(_provider_key(item)) for item, owner in zip(items, owners, strict=True)]
+    return owners, rows
+
+
+def _within(rows: Mapping[UUID, Locked], item: Item, owner: UUID | None) -> UUID | None:
+    row = rows.get(owner) if owner else None
+    return row.message_id if row is not None and row.account == item.account else None
 
 
 def _provider_key(item: Item) -> tuple[str, str]:
     return item.account, storable(item.report.provider_id or "")[:128]
 
 
-def _by_provider_id(session: Session, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
-    by_account: dict[str, list[str]] = {}
-    for account, provider_id in wanted:
-        by_account.setdefault(account, []).append(provider_id)
+def _by_provider_id(session: Session, items: Sequence[Item]) -> dict[tuple[str, str], UUID]:
+    by_account: dict[str, set[str]] = {}
+    for account, provider_id in map(_provider_key, items):
+        if provider_id:
+            by_account.setdefault(account, set()).add(provider_id)
     found: dict[tuple[str, str], UUID] = {}
     for account, ids in by_account.items():
         query = select(Message.provider_id, Message.id).where(
@@ -323,11 +362,3 @@ def _by_provider_id(session: Session, wanted: Iterable[tuple[str, str]]) -> dict
         )
         found |= {(account, provider_id or ""): owner for provider_id, owner in session.execute(query)}
     return found
-
-
-def _accounts(session: Session, ids: Iterable[UUID]) -> dict[UUID, str]:
-    wanted = sorted(ids)
-    if not wanted:
-        return {}
-    query = select(Message.id, Message.account).where(among(session, Message.id, wanted))
-    return {row.id: row.account for row in session.execute(query)}

@@ -44,7 +44,7 @@ def _details(report: Report) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "at": report.at.isoformat() if report.at else None,
         "read_at": report.read_at.isoformat() if report.read_at else None,
-        "parts": report.parts,
+        "parts": report.parts if report.parts is not None and 0 <= report.parts < 2**31 else None,
         "price": str(report.price) if report.price is not None else None,
         "currency": _short(report.currency, 8),
         "network": _short(report.network, 64),

@@ -47,7 +47,7 @@ log = structlog.get_logger("drumline.submit")
 SLICE = 500  # messages loaded at a time: bounds the memory of a large batch
 # Seconds after an intent in which its request may still leave: less than a limiter without memory allows for
 # (LimiterSettings.seed_slack), for it takes a request's age from its intent.
-BOARDING = 4.0
+BOARDING = 2.0
 PARK_AT_LEAST = 1.0  # seconds: for less, dispatching goes on
 GATHER = 0.12  # seconds: waits are at least that long, so that permits come several at a time; the horizon covers it
 PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees its place
@@ -113,12 +113,12 @@ class BatchWork:
         self._safe_until = leased_at + runtime.lease_seconds - SEND_MARGIN
         self._ended: Ended | None = None
         self._resume_at: datetime | None = None
+        self.brief = Brief()
+        self._opens_at: datetime | None = None
         self._began = leased_at
         self._way: Way | None = None
         self._shut: Wait | None = None
         self._waited = 0.0
-        self.brief = Brief()
-        self._opens_at: datetime | None = None
 
     async def run(self) -> Ended:
         keeper = asyncio.create_task(self._keep_lease(), name="lease-keeper")
@@ -151,7 +151,7 @@ class BatchWork:
         way = self._way or await self._find_way()
         stride = await way.stride()
         chunks = self._next_chunks(min(self.account.room(), stride.most), way.cap)
-        answer = await self.account.gate.ask([chunk.cost for chunk in chunks], stride.horizon, way.tolls)
+        answer = await self.account.gate.ask([chunk.cost for chunk in chunks], stride.horizon, way.tolls, stride.lead)
         if isinstance(answer, Wait):
             self._put_back(chunks)
             return await self._wait(answer)

@@ -64,7 +64,19 @@ def test_only_a_remembered_refusal_gets_a_new_reference(klass: FailureClass) -> 
 def test_an_acceptance_wipes_the_refusals_before_it(state: S) -> None:
     found = decide(Accepted("x", state), AT, NOW, RULES)
     assert (found.state, found.values["code"], found.values["reason"]) == (state, None, None)
-    assert found.values["deadline"] == report_deadline(NOW, None, 100.0)
+    if state is not S.HELD:
+        assert found.values["deadline"] == report_deadline(NOW, None, 100.0)
+
+
+def test_a_message_held_until_nobody_knows_when_is_watched_a_week_longer() -> None:
+    found = decide(Accepted("x", S.HELD), AT, NOW, RULES)
+    assert found.values["deadline"] == report_deadline(NOW + timedelta(days=7), None, 100.0)
+
+
+def test_a_release_beyond_all_reason_is_no_release() -> None:
+    far = datetime.max.replace(tzinfo=UTC)
+    found = decide(Accepted("x", S.HELD, held_until=far), AT, NOW, RULES)
+    assert found.values["deadline"] < NOW + timedelta(days=500)
 
 
 def test_a_held_message_has_until_its_release_and_then_the_usual_time() -> None:
