@@ -74,10 +74,9 @@ class Rules:
     look_again: float = 20.0  # seconds after a look that got no answer
 
     def deadline(self, start: datetime, validity: int | None) -> datetime:
-        """When a report that has not come will not come any more."""
-        if self.report_wait is not None:
-            return start + timedelta(seconds=self.report_wait)
-        return report_deadline(start, validity, self.report_deadline)
+        """When a report that has not come will not come any more. Providers default to 48 h of validity."""
+        wait = (validity or 172_800) + self.report_deadline if self.report_wait is None else self.report_wait
+        return start + timedelta(seconds=wait)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,12 +96,6 @@ class _Run:
     failed: int = 0
     lost: bool = False
 
-    async def lists_from(self, firsts: deque[Page]) -> None:
-        """One list after the other. Several at once share them: what takes a second to answer would otherwise be asked
-        for once a second, however much the allowance gives."""
-        while firsts and not self.ended:
-            await self.list_from(firsts.popleft())
-
     async def list_from(self, first: Page) -> None:
         page: Page | None = first
         while page is not None and not self.ended:
