@@ -44,7 +44,7 @@ from providers.base import (
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide
 from workers.fold import report_move
-from workers.gate import LEAVE_WITHIN, Cost, Gate, Pass, Wait
+from workers.gate import LEAVE_WITHIN, Cost, Door, Gate, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
@@ -288,7 +288,8 @@ async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kin
     cost, attempt_id = Cost(1, 0, 0), new_id()
     passed = await gate.one(cost, HORIZON)
     if isinstance(passed, Wait):
-        raise NotSent("no_permit", f"{passed.reason}: {passed.seconds:.0f} s")
+        shut = "breaker: " if passed.door is Door.BREAKER else ""
+        raise NotSent("no_permit", f"{shut}{passed.reason}: {passed.seconds:.0f} s")
     await passed.come_near()
     leave_by = time.monotonic() + LEAVE_WITHIN
     try:

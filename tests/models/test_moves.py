@@ -77,12 +77,14 @@ def test_a_move_of_nobody_is_left_out(database: Database, rows: tuple[UUID, list
     assert move(database, Move(uuid4(), S.SUBMITTING), Move(rows[1][0], S.SUBMITTING)) == [S.SUBMITTING]
 
 
-def test_an_end_that_turns_out_wrong_is_open_again(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
+def test_a_late_truth_replaces_our_own_giving_up_and_is_an_end_itself(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
     _, (first, *_) = rows
     move(database, Move(first, S.FAILED))
     assert get(database, first).final_at == NOW
     move(database, Move(first, S.SUBMITTED, "found"))
-    assert get(database, first).final_at is None
+    assert get(database, first).state is S.FAILED, "what is final never becomes open again"
+    move(database, Move(first, S.DELIVERED, "report"))
+    assert (get(database, first).state, get(database, first).final_at) == (S.DELIVERED, NOW)
 
 
 def test_a_failed_transaction_leaves_neither_state_nor_counter(

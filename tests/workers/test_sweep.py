@@ -138,8 +138,8 @@ def test_an_import_whose_process_died_leaves_nothing_behind(world: World) -> Non
         session.add(Reject(campaign_id=campaign, row_no=9, code="x", reason="y"))
     world.clock.advance(1)
     with world.database.write() as session:
-        assert sweep.fail_dead_imports(session, world.clock()) == 1
-        assert sweep.fail_dead_imports(session, world.clock()) == 0
+        parts = [sweep.fail_dead_imports(session, world.clock()) for _ in range(5)]
+        assert (parts[0], parts[-1]) == (1, 0), "a part in every sweep, until nothing is left"
     with world.database.read() as session:
         assert session.get_one(Campaign, campaign).state is CampaignState.FAILED
         for table in (Message, Batch, Reject, CampaignCount, Lane):
