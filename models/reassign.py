@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from models.moves import add_counts, trail_line
+from models.moves import add_counts
+from models.plain import trail_line
 from models.states import BatchState, MessageState
 from models.tables import Batch, Message
 from models.types import new_id

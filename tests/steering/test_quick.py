@@ -23,7 +23,8 @@ from sqlalchemy import insert, select
 from config.accounts import Account
 from config.settings import Settings
 from models.database import Database
-from models.moves import add_counts, trail_line
+from models.moves import add_counts
+from models.plain import trail_line
 from models.queries import counts, recount
 from models.segments import Encoding
 from models.states import CampaignState, MessageState
