@@ -29,13 +29,19 @@ lock:  ## renew both lock files (needs uv)
 bench-import: env  ## import a million rows into both databases; prints and writes JSON
 	$(PY) -m bench.import_
 
-.PHONY: bench-import help env test lint lock demo up
+.PHONY: bench-import chaos help env test lint lock demo up
 
 demo: env  ## send the example campaign through four simulated providers and check every message
 	@$(PY) -m producer demo
 
 up: env  ## the same, staying up
 	@$(PY) -m producer up --sandbox
+
+SEEDS ?= 20
+DB ?= both
+FIRST ?= 1
+chaos: env  ## campaigns under faults and kills, checked message by message (SEEDS=20 FIRST=1 DB=both|sqlite|postgresql, SEED=n for one)
+	$(PY) -m bench.chaos --db $(DB) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
 
 .PHONY: bench-limits
 

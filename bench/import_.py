@@ -2,8 +2,8 @@
 
 CSV rows with number, name, city, order and reference; validation, duplicates, an opt-out list, rendered texts, parts
 and the rules of two providers are all on. One row in a hundred is a duplicate, a bad number or opted out. Prints a
-table and writes JSON. Memory: the most that the process and its child held together (proportional set size, read from
-/proc every 50 ms), beside what the process held before.
+table and writes JSON. Memory: the most that the process and its child held together (resident set, read from
+/proc every 100 ms; pages that both share count twice), beside what the process held before.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ ROOM = 9_999_991
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One import. `seconds` of `Importer.run`; memory in MiB. `writing` and `deciding`: processor seconds of this process
-    and of its child, which tell what a machine that does nothing else would need: the larger of both."""
+    """One import. `seconds` of `Importer.run`; memory in MiB. `writing` and `deciding`: processor seconds of this
+    process and of its child; a machine that does nothing else needs the larger of both."""
 
     database: str
     rows: int
@@ -114,26 +114,25 @@ class Memory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(0.05):
+        while not self._over.wait(0.1):
             self.peak = max(self.peak, held())
 
 
 def held() -> int:
     me = os.getpid()
     children = Path(f"/proc/{me}/task/{me}/children").read_text().split()
-    return sum(pss(int(pid)) for pid in (str(me), *children)) // 1024
+    return sum(resident(int(pid)) for pid in (str(me), *children)) // 1024
 
 
-def pss(pid: int) -> int:
-    """KiB of a process, shared pages counted in part; 0 for one that is gone or (a server's) not ours to look at."""
+def resident(pid: int) -> int:
+    """KiB of a process in memory, shared pages counted in full; 0 for one that is gone or is the database server."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         program = Path(f"/proc/{pid}/cmdline").read_bytes()
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OSError:
         return 0
-    if pid != os.getpid() and b"producer.import_child" not in program:
-        return 0  # the database server
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    ours = pid == os.getpid() or b"producer.import_child" in program
+    return pages * resource.getpagesize() // 1024 if ours else 0
 
 
 def prepare(database: Database, *, stream: bool) -> Any:

@@ -27,7 +27,8 @@ from config.accounts import Account, load_accounts
 from config.pace import batch_size
 from config.settings import ROOT, Settings
 from models.database import Database
-from models.moves import add_counts, trail_line
+from models.moves import add_counts
+from models.plain import trail_line
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import Attempt, Batch, Campaign, Lane, Message
 from models.types import new_id

@@ -51,6 +51,18 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
+class LookUp:
+    """Instead of the adapter's own schedule for unknown outcomes. Seconds after the attempt; None: the adapter's.
+
+    Shorter than the provider needs is dangerous where absence counts as a proof: what is not filed yet is sent again.
+    """
+
+    after: tuple[float, ...] | None = None
+    give_up_after: float | None = None
+    overdue: float | None = None  # ask for a message by itself when its report has not come after this
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """One set of credentials at one provider."""
 
@@ -68,6 +80,8 @@ class Account:
     senders: tuple[str, ...] = ()  # empty: not checked by us
     sender: str | None = None  # used instead of the campaign's sender ID
     poll: Poll = Poll()
+    look_up: LookUp = LookUp()
+    report_wait: float | None = None  # seconds from submit to `expired (no_dlr)`; None: by validity and provider
     webhook: Webhook = Webhook()
     options: Mapping[str, object] = field(default_factory=dict)
     ca_file: Path | None = None
@@ -86,7 +100,8 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _ACCOUNT_KEYS = {
     "provider", "base_url", "credentials", "limits", "poll_limits", "sender_limits", "max_connections",
-    "request_cap", "timeout", "group", "senders", "sender", "poll", "webhook", "options", "ca_file",
+    "request_cap", "timeout", "group", "senders", "sender", "poll", "look_up", "report_wait", "webhook", "options",
+    "ca_file",
 }  # fmt: skip
 
 
@@ -190,6 +205,8 @@ class _Reader:
                 self._duration(f"{at}.poll.every", poll.get("every", "15s")),
                 self._optional_count(f"{at}.poll.limit", poll.get("limit")),
             ),
+            look_up=self._look_up(f"{at}.look_up", table.get("look_up", {})),
+            report_wait=self._optional_duration(f"{at}.report_wait", table.get("report_wait")),
             webhook=self._webhook(f"{at}.webhook", table.get("webhook", {})),
             options=self._table(f"{at}.options", table.get("options", {})),
             ca_file=Path(self._text(f"{at}.ca_file", table["ca_file"])) if "ca_file" in table else None,
@@ -211,6 +228,22 @@ class _Reader:
             self._duration(f"{at}.per", table.get("per")),
             Counts(str(counts)),
         )
+
+    def _look_up(self, at: str, value: object) -> LookUp:
+        table = self._table(at, value)
+        self._known(at, table, {"after", "give_up_after", "overdue"})
+        after = table.get("after")
+        return LookUp(
+            None if after is None else self._schedule(f"{at}.after", after),
+            self._optional_duration(f"{at}.give_up_after", table.get("give_up_after")),
+            self._optional_duration(f"{at}.overdue", table.get("overdue")),
+        )
+
+    def _schedule(self, at: str, value: object) -> tuple[float, ...]:
+        steps = tuple(self._duration(f"{at}[{number}]", step) for number, step in enumerate(self._texts(at, value)))
+        if not steps or list(steps) != sorted(set(steps)):
+            raise self._wrong(at, value, 'growing durations like ["10s", "1m", "5m"]')
+        return steps
 
     def _webhook(self, at: str, value: object) -> Webhook:
         table = self._table(at, value)
@@ -290,6 +323,9 @@ class _Reader:
 
     def _optional_count(self, at: str, value: object) -> int | None:
         return None if value is None else self._count(at, value)
+
+    def _optional_duration(self, at: str, value: object) -> float | None:
+        return None if value is None else self._duration(at, value)
 
     def _duration(self, at: str, value: object) -> float:
         try:

@@ -49,7 +49,9 @@ def make_app(configured: Settings) -> Celery:
             "global_keyprefix": "drumline:",
             "queue_order_strategy": "round_robin",
         },
-        beat_schedule=_beat(accounts),
+        broker_connection_max_retries=None,  # Redis may be away for hours: nobody has to start the workers again
+        beat_schedule=_beat(accounts, configured),
+        beat_scheduler="celery.beat:Scheduler",  # nothing to remember between starts, so no file to spoil or to share
         beat_max_loop_interval=1,
         timezone="UTC",
     )
@@ -72,7 +74,7 @@ def _tick(task: str, every: float, queue: str, *args: str) -> dict[str, Any]:
     return {"task": task, "schedule": every, "args": args, "options": {"queue": queue, "expires": max(every * 2, 5)}}
 
 
-def _beat(accounts: list[str]) -> dict[str, Any]:
+def _beat(accounts: list[str], configured: Settings) -> dict[str, Any]:
     shared = {
         "dispatch": _tick(names.DISPATCH, 1.0, names.CONTROL_QUEUE),
         "schedule": _tick(names.SCHEDULE, 1.0, names.CONTROL_QUEUE),
@@ -80,7 +82,7 @@ def _beat(accounts: list[str]) -> dict[str, Any]:
         "apply-reports": _tick(names.APPLY_REPORTS, 1.0, names.REPORTS_QUEUE),
         "plan-polls": _tick(names.PLAN_POLLS, 1.0, names.REPORTS_QUEUE),
         "deliver-events": _tick(names.DELIVER_EVENTS, 1.0, names.EVENTS_QUEUE),
-        "sweep": _tick(names.SWEEP, 5.0, names.REPORTS_QUEUE),
+        "sweep": _tick(names.SWEEP, configured.sweep_seconds, names.REPORTS_QUEUE),
     }
     snapshots = {
         f"snapshot-{account}": _tick(names.SNAPSHOT, 2.0, names.account_queue(account), account) for account in accounts

@@ -44,8 +44,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     batch_seconds: float = 10.0  # a batch is what its account may send in this time
-    lease_seconds: float = 60.0  # longer than one HTTP request may take
-    shutdown_seconds: float = 20.0  # how long a worker finishes what it holds
+    lease_seconds: float = Field(60.0, ge=3.0)  # what a dead worker held is found after this
+    shutdown_seconds: float = Field(20.0, ge=2.0)  # how long a worker finishes what it holds
+    sweep_seconds: float = Field(5.0, gt=0)  # between two sweeps
+    job_lost_seconds: float = Field(30.0, gt=0)  # a job that nobody took in this time is put on Redis again
+    look_up_claim_seconds: float = Field(120.0, gt=0)  # how long one worker looks for a message before another may
+    look_up_retry_seconds: float = Field(20.0, gt=0)  # after a look-up that got no answer
+    poll_lock_seconds: float = Field(60.0, gt=0)  # beyond a poll's timeout, until a dead poller's place is free
     default_region: str = ""  # ISO country of numbers without country code; empty: refuse them
     no_report_grace: float = 7200.0  # seconds beyond validity before a missing report is `expired (no_dlr)`
     cap_messages: int = Field(0, ge=0)  # per number and `cap_hours` over all campaigns; 0: no cap

@@ -1,13 +1,12 @@
 """Many new rows at once: COPY on PostgreSQL, one prepared statement on SQLite.
 
-Values are as the database keeps them (ids as hex, moments as `moment` writes them): converting a million rows through
-column types costs more than storing them.
+Values are as the database keeps them (ids as hex, moments as `models.plain` writes them): converting a million rows
+through column types costs more than storing them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -38,9 +37,3 @@ def _copy(session: Session, statement: str, rows: Sequence[Sequence[Any]]) -> No
                 copy.write_row(row)
     except psycopg.Error as error:
         raise DBAPIError.instance(statement, None, error, psycopg.Error) from error
-
-
-def moment(at: datetime, dialect: str) -> str:
-    """An aware datetime as the database reads it: with its zone on PostgreSQL, without on SQLite (always UTC)."""
-    text = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    return text if dialect == "sqlite" else f"{text}+00"

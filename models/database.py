@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -13,12 +14,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+log = logging.getLogger("drumline.database")
+
 CLOCK_SECONDS = 10.0
+DEADLOCK_TRIES = 4
+_DEADLOCKS = frozenset({"40P01", "40001"})  # deadlock detected, serialization failure: nothing of it was committed
 MIGRATIONS = Path(__file__).with_name("migrations")
 
-PASSING_ERRORS = (OperationalError, InterfaceError, InternalError)
+PASSING_ERRORS = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 """What may pass by itself: the database is away, full, read-only after a failover, locked, or two transactions crossed.
 Every other error is about the statement and comes again each time."""
 
@@ -28,6 +34,11 @@ LASTING_ERRORS = (SQLAlchemyError, ValueError, TypeError, ArithmeticError, Looku
 
 class DatabaseError(Exception):
     """The database cannot be used. The text says what was tried and what to do."""
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """Whether the database undid a transaction because of another one: again at once is right."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _DEADLOCKS
 
 
 class Database:
@@ -53,6 +64,7 @@ class Database:
         self.engine: Engine = create_engine(parsed, hide_parameters=True, **_engine_options(self.dialect, pool_size))
         self._clock: tuple[datetime, float] | None = None
         self._clock_lock = threading.Lock()
+        self._asking = False
         self._writers: AbstractContextManager[object] = threading.Lock() if self.dialect == "sqlite" else nullcontext()
         if self.dialect == "sqlite":
             _prepare_sqlite(self.engine)
@@ -81,26 +93,40 @@ class Database:
 
         A worker whose own clock is wrong must not misjudge leases, due times or the age of requests. On SQLite the
         machine's clock is the only one. Asks the server every `CLOCK_SECONDS`, in between counts monotonic seconds.
+        Only the first call waits for the server: an event loop that asks must not stand still while it is away, or
+        answers that lie in its sockets would time out.
         """
         if self.dialect == "sqlite":
             return datetime.now(UTC)
-        with self._clock_lock:
-            if self._clock is None or time.monotonic() - self._clock[1] > CLOCK_SECONDS:
-                self._clock = self._ask_clock()
-            server, asked = self._clock
-        return server + timedelta(seconds=time.monotonic() - asked)
+        if self._clock is None:
+            self._clock = self._ask_clock()
+        server, asked = self._clock
+        elapsed = time.monotonic() - asked
+        if elapsed > CLOCK_SECONDS:
+            self._ask_clock_later()
+        return server + timedelta(seconds=elapsed)
 
     def _ask_clock(self) -> tuple[datetime, float]:
-        """The server time, and the monotonic second it was read at; an old reading serves while the server is away."""
+        """The server time, and the monotonic second it was read at."""
         before = time.monotonic()
-        try:
-            with self.engine.connect() as connection:
-                server: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        except DBAPIError:
-            if self._clock is None:
-                raise
-            return self._clock
+        with self.engine.connect() as connection:
+            server: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
         return server.astimezone(UTC), (before + time.monotonic()) / 2
+
+    def _ask_clock_later(self) -> None:
+        with self._clock_lock:
+            if self._asking:
+                return
+            self._asking = True
+        threading.Thread(target=self._refresh_clock, name="database-clock", daemon=True).start()
+
+    def _refresh_clock(self) -> None:
+        try:
+            self._clock = self._ask_clock()
+        except SQLAlchemyError as error:
+            log.warning("the database's clock was not read: %s", type(error).__name__)  # the old reading serves on
+        finally:
+            self._asking = False
 
     def close(self) -> None:
         self.engine.dispose()
@@ -154,7 +180,15 @@ class Database:
 def _engine_options(dialect: str, pool_size: int) -> dict[str, Any]:
     if dialect == "sqlite":
         return {"connect_args": {"timeout": 60, "check_same_thread": False}, "pool_size": pool_size, "max_overflow": 20}
-    return {"pool_size": pool_size, "max_overflow": 20, "pool_pre_ping": True, "pool_recycle": 1800}
+    # A server that vanished without a word is noticed within a minute, not after the two hours of TCP's default.
+    alive = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
+    return {
+        "pool_size": pool_size,
+        "max_overflow": 20,
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        "connect_args": alive,
+    }
 
 
 def _prepare_sqlite(engine: Engine) -> None:

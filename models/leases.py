@@ -15,8 +15,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from models.priority import more_urgent, share
+from models.queries import account_status
 from models.states import BatchState, CampaignState, MessageState
-from models.tables import AccountStatus, Batch, Campaign, Lane, Message
+from models.tables import Batch, Campaign, Lane, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,8 @@ def park(session: Session, account: str, until: datetime) -> None:
 
     What the workers say every two seconds (their snapshot) replaces this.
     """
-    status = session.get(AccountStatus, account)
-    if status is not None and (status.parked_until is None or status.parked_until < until):
+    status = account_status(session, account)
+    if status.parked_until is None or status.parked_until < until:
         status.parked_until = until
         status.trial = True
 

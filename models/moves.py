@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from models.bulk import among, update_by_id
 from models.outbox import note_moves
+from models.plain import trail_line
 from models.states import FINAL, MessageState, may
 from models.tables import CampaignCount, Message
 
@@ -176,11 +177,6 @@ def add_counts(session: Session, delta: Mapping[tuple[UUID, str, str], int]) -> 
         index_elements=["campaign_id", "account", "state"], set_={"n": _COUNTS.c.n + statement.excluded.n}
     )
     session.connection().execute(statement, rows)
-
-
-def trail_line(state: MessageState, note: str, now: datetime) -> str:
-    """One line of a message's history: epoch milliseconds, state, note."""
-    return f"{int(now.timestamp() * 1000)} {state} {note}".rstrip().replace("\n", " ") + "\n"
 
 
 def _allowed(move: Move, row: Locked) -> bool:

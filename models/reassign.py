@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from models.moves import add_counts, trail_line
+from models.moves import add_counts
+from models.plain import trail_line
 from models.states import BatchState, MessageState
 from models.tables import Batch, Message
 from models.types import new_id
@@ -52,11 +53,13 @@ def movable(session: Session, batch_id: UUID) -> list[Message]:
 
 
 def reassign(session: Session, batch: Batch, rows: Sequence[Message], target: Target, why: str, now: datetime) -> None:
-    """Move `rows`, all of them queued in `batch`, into new batches of the target. An emptied batch is done."""
+    """Move `rows`, all of them queued in `batch`, into new batches of the target, due when theirs was. An emptied
+    batch is done."""
     new = [rows[start : start + target.batch_size] for start in range(0, len(rows), target.batch_size)]
     ids = [new_id() for _ in new]
     planned = [
-        {"id": id_, "campaign_id": batch.campaign_id, "account": target.account, "size": len(part), "not_before": now,
+        {"id": id_, "campaign_id": batch.campaign_id, "account": target.account, "size": len(part),
+         "not_before": max(batch.not_before, now), "position": batch.position, "zones": batch.zones,
          "state": BatchState.PLANNED}
         for id_, part in zip(ids, new, strict=True)
     ]  # fmt: skip

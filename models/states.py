@@ -111,12 +111,9 @@ TRANSITIONS: dict[tuple[MessageState, MessageState], str] = {
     (_M.SENT, _M.EXPIRED): "report, or none came in time",
     (_M.SENT, _M.REJECTED): "refused by the operator",
     (_M.SENT, _M.FAILED): "the provider gave up without a better word",
-    # late truth wins over our own giving up, and over an expiry
+    # late truth wins over our own giving up, and over an expiry; but what is final never becomes open again
     (_M.FAILED, _M.DELIVERED): "a late report proves we gave up too early",
     (_M.FAILED, _M.UNDELIVERED): "a late report names the real end",
-    (_M.FAILED, _M.SUBMITTED): "found at the provider after we gave up",
-    (_M.FAILED, _M.HELD): "found at the provider after we gave up",
-    (_M.FAILED, _M.SENT): "found at the provider after we gave up",
     (_M.FAILED, _M.EXPIRED): "a late report names the real end",
     (_M.FAILED, _M.REJECTED): "a late report names the real end",
     (_M.EXPIRED, _M.REJECTED): "a late report names the real end",

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
-import uuid_utils
 from sqlalchemy import BigInteger, DateTime, Dialect, SmallInteger, String, Text
 from sqlalchemy.types import TypeDecorator
+
+from models.plain import is_storable, new_id, storable
+
+__all__ = ["Money", "SmallCount", "Told", "UtcDateTime", "Word", "is_storable", "new_id", "storable"]
 
 _NANO = Decimal(10) ** 9
 _RICH = Decimal(9) * 10**9
 _SMALL = 32_767
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
-
-def new_id() -> UUID:
-    """A UUIDv7: sorts by time, so that new rows go to the end of every index."""
-    return UUID(int=uuid_utils.uuid7().int)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -62,18 +57,6 @@ class Told(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else storable(value)[: self.length]
-
-
-def storable(text: str) -> str:
-    """The text with every NUL and every lone surrogate replaced by U+FFFD."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def is_storable(text: str) -> bool:
-    """Whether both databases take this text as it is."""
-    return _UNSTORABLE.search(text) is None
 
 
 class SmallCount(TypeDecorator[int]):

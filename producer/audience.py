@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from models.msisdn import Msisdn, parse_msisdn
+from models.plain import is_storable
 from models.segments import downgrade, measure
-from models.types import is_storable
 from models.windows import WindowError, check_zone
 from producer.audience_columns import Binding, bind
 from producer.audience_types import (

@@ -19,7 +19,8 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, s
 from sqlalchemy.orm import Session, aliased
 
 from models.database import Database
-from models.moves import add_counts, trail_line
+from models.moves import add_counts
+from models.plain import trail_line
 from models.queries import note_event
 from models.states import CampaignState, MessageState
 from models.steering import steering_of

@@ -17,13 +17,11 @@ import uuid_utils
 
 from config.accounts import Account
 from config.pace import batch_size
-from models.copying import moment
-from models.moves import trail_line
 from models.msisdn import Msisdn
+from models.plain import moment, storable, trail_line
 from models.segments import Encoding
 from models.states import BatchState, MessageState
 from models.steering import Steering
-from models.types import storable
 from producer.audience import Accepted, Audience, Chunk, Rejected
 from producer.audience_types import Refusal, Rules
 from producer.numberset import NumberSet

@@ -14,8 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from models.numberzones import zones_of
+from models.plain import new_id
 from models.steering import Slices, Spread, Steering
-from models.types import new_id
 from models.windows import zones_key
 
 UNPLANNED = datetime(9999, 1, 1, tzinfo=UTC)

@@ -363,6 +363,7 @@ class LookUpPolicy:
     after: Sequence[float]
     proves_absence: bool
     give_up_after: float  # seconds after which nothing can be learnt any more
+    overdue: float | None = None  # seconds after which a missing report is asked for: where a lost one comes only once
 
 
 class Provider(Protocol):

@@ -108,6 +108,11 @@ class MarkedRequest(aiohttp.ClientRequest):
         if self.mark.settled:  # nobody waits for the answer any more, and the caller was told "not sent"
             conn.close()
             return
+        if self.mark.too_late:  # an exception of this task would reach nobody: it goes to whoever waits for the answer
+            if conn.protocol is not None:
+                conn.protocol.set_exception(aiohttp.ClientConnectionError("too late to be written"))
+            conn.close()
+            return
         transport = conn.transport
         if self.body and transport is not None and not transport.is_closing():
             self.mark.writing()

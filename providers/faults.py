@@ -28,6 +28,7 @@ class Reason(StrEnum):
     TLS = "tls"
     PROXY = "proxy"
     STALE_CONNECTION = "stale_connection"  # ended, or out of step, before we wrote
+    TOO_LATE = "too_late"  # the caller's right to send ended first
     # unknown
     READ_TIMEOUT = "read_timeout"
     DISCONNECTED = "disconnected"

@@ -82,7 +82,7 @@ class HttpClient:
 
     async def send(self, request: Request) -> Reply:
         """The whole answer, whatever its status; raises `NotSent` or `OutcomeUnknown`."""
-        outcome = await self._outcome(request, Mark())
+        outcome = await self._outcome(request, Mark(not_after=request.not_after))
         if isinstance(outcome, WireError):
             # Raised here, not where it was caught: no library's exception, with URL and token, shall hang on it.
             raise outcome
@@ -118,7 +118,7 @@ def _verdict(fault: Fault, mark: Mark, request: Request) -> WireError:
     detail = f"{fault.detail} ({request.method} {public_url(request.url)})"
     if mark.written:
         return OutcomeUnknown(fault.reason, detail, mark.status)
-    return NotSent(fault.reason, detail)
+    return NotSent(Reason.TOO_LATE if mark.too_late else fault.reason, detail)
 
 
 async def _whole_body(answer: _Answer, limit: int) -> bytes:

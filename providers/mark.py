@@ -4,6 +4,7 @@ No exception type is asked. The connection marks the moment before the first byt
 before that mark is known not sent, everything after it is unknown.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -53,6 +54,7 @@ class Mark:
     status: int | None = None
     lost: Callable[[], BaseException | None] = _never_lost  # why the connection ended, once it has
     settled: bool = False
+    not_after: float | None = None  # monotonic seconds: from then on the first byte may not leave
     _watch: Watch | None = field(default_factory=_WATCH.get)
 
     def permit(self) -> None:
@@ -61,6 +63,12 @@ class Mark:
             raise Fault(Reason.SECOND_WRITE, "refused to write one request twice")
         if self.settled:
             raise Fault(Reason.STALE_CONNECTION, "the request was given up before it was written")
+        if self.too_late:
+            raise Fault(Reason.TOO_LATE, "the right to send ended before the first byte left")
+
+    @property
+    def too_late(self) -> bool:
+        return self.not_after is not None and not self.written and time.monotonic() >= self.not_after
 
     def writing(self) -> None:
         """To be called before the first byte is handed to the socket."""

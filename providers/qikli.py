@@ -379,7 +379,11 @@ class Qikli:
 
 
 LOOK_UP_IN_LOGS = LookUpPolicy(
-    by=LookUpBy.EVIDENCE, after=(20.0, 120.0, 600.0, 3600.0), proves_absence=False, give_up_after=2 * DAY + 7200
+    by=LookUpBy.EVIDENCE,
+    after=(20.0, 120.0, 600.0, 3600.0),
+    proves_absence=False,
+    give_up_after=2 * DAY + 7200,
+    overdue=1800.0,  # a page of reports that was lost on the way is never given out again; the logs still know
 )
 WAIT_FOR_REPORTS = LookUpPolicy(by=LookUpBy.NONE, after=(), proves_absence=False, give_up_after=2 * DAY + 7200)
 """Logs and reports reach back 48 hours: two hours later nothing more can be learnt."""

@@ -30,7 +30,8 @@ class Request:
     `url` is absolute, ASCII, already encoded, without user information. `headers` never frame the message (no Host,
     Content-Length, Transfer-Encoding, Connection, Expect): the client does. `timeout` is in seconds and covers
     connecting and the whole answer, but not the wait for a free connection. `max_body` caps the answer in bytes, both
-    as sent and expanded.
+    as sent and expanded. `not_after` (monotonic seconds) ends the right to send: looked at right before the first byte,
+    so that a process that slept in between sends nothing it has no claim to any more.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Request:
     body: bytes = b""
     timeout: float = 30.0
     max_body: int = 1_048_576
+    not_after: float | None = None
 
     def __repr__(self) -> str:
         # Headers hold keys, bodies hold numbers and texts, queries hold tokens: none belongs in a log or a traceback.

@@ -16,6 +16,7 @@ from providers.base import Accepted, Failure, FailureClass, Outcome, Refused, Un
 from providers.wire import NotSent
 
 WAIT_NOT_SENT = 2.0  # seconds: the breaker decides when the account is tried again, this only spaces the messages
+NOT_THE_ACCOUNT = frozenset({"too_late", "shutdown"})  # reasons of our own: somebody else may send it at once
 WAIT_ACCOUNT = 15.0  # seconds: the account is parked meanwhile
 WAIT_DEFERRED = 3600.0  # seconds, where the provider named no time
 HELD_LONGEST = 7 * 86400.0  # seconds a held message is watched beyond all else, where the provider named no release
@@ -69,6 +70,13 @@ class Rules:
     backoff: Callable[[int], float]
     first_look: float  # seconds after the attempt
     report_deadline: float  # seconds beyond the validity
+    report_wait: float | None = None  # instead of both, where the account says so
+    look_again: float = 20.0  # seconds after a look that got no answer
+
+    def deadline(self, start: datetime, validity: int | None) -> datetime:
+        """When a report that has not come will not come any more. Providers default to 48 h of validity."""
+        wait = (validity or 172_800) + self.report_deadline if self.report_wait is None else self.report_wait
+        return start + timedelta(seconds=wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,8 @@ def decide(outcome: Outcome | NotSent, at: Position, now: datetime, rules: Rules
         case Unclear(reason=reason):
             return unknown(reason, now, rules.first_look)
         case NotSent(reason=reason):
-            return Decision(MessageState.QUEUED, f"not sent: {reason}", _later(now, WAIT_NOT_SENT))
+            wait = 0.0 if reason in NOT_THE_ACCOUNT else WAIT_NOT_SENT
+            return Decision(MessageState.QUEUED, f"not sent: {reason}", _later(now, wait))
 
 
 def unknown(reason: str, now: datetime, first_look: float) -> Decision:
@@ -111,7 +120,7 @@ def accepted_values(outcome: Accepted, validity: int | None, now: datetime, rule
         "submitted_at": now,
         "not_before": None,
         "held_until": outcome.held_until,
-        "deadline": report_deadline(released, validity, rules.report_deadline),
+        "deadline": rules.deadline(released, validity),
         "code": None,
         "klass": None,
         "reason": None,
@@ -123,11 +132,6 @@ def held_until(outcome: Accepted, now: datetime) -> datetime:
     """When the message leaves the provider at the latest, as far as we know."""
     longest = now + timedelta(seconds=HELD_LONGEST if outcome.state is MessageState.HELD else 0.0)
     return max(now, min(outcome.held_until, now + FURTHEST) if outcome.held_until else longest)
-
-
-def report_deadline(start: datetime, validity: int | None, grace: float) -> datetime:
-    """When a report that has not come will not come any more. Providers default to 48 h of validity."""
-    return start + timedelta(seconds=(validity or 172_800) + grace)
 
 
 def _final(outcome: Refused, at: Position, now: datetime, rules: Rules) -> Decision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,12 +31,16 @@ __all__ = ["Cost", "Door", "Gate", "Gates", "Pass", "Wait", "make_gates"]
 
 log = structlog.get_logger("drumline.gate")
 
+NEAR = 0.2  # seconds
+LEAVE_WITHIN = 2.5  # seconds from the intent: what a limiter that lost its memory allows for (see rate_limit)
 REDIS_LOST_WAIT = 1.0  # seconds until asking again: nothing leaves without Redis
 FIRST_BLOCK = 5.0  # seconds, for a 429 that names no time; doubles with each one in a row
 LONGEST_BLOCK = 300.0
 LEAST_WAIT = 0.005
 CLOSED_FOR = 0.1
 OPERATOR_WAIT = 60.0
+
+OURS = frozenset({"too_late", "shutdown"})  # no answer for reasons of our own: nothing is learnt of the account
 
 SUBMIT_KINDS = ("submit", "replay")
 POLL_KINDS = ("poll", "look_up", "probe")
@@ -75,6 +80,10 @@ class Pass:
     _limiter: RateLimiter
     beside: tuple[Permit, ...] = ()
 
+    async def come_near(self) -> None:
+        """Sleep until shortly before the slot: for whoever writes an intent that shall not be old when it leaves."""
+        await asyncio.sleep(self.permit.not_before - time.monotonic() - NEAR)
+
     async def wait(self) -> bool:
         """Sleep until the slot. False: the moment was missed, or the account was blocked meanwhile; take a new one."""
         try:
@@ -108,14 +117,17 @@ class Gate:
         self._blocked_at = float("-inf")  # this process's monotonic seconds
         self._closed_at = float("-inf")  # when we last heard that the breaker is closed
 
-    async def ask(self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Toll] = ()) -> list[Pass] | Wait:
-        """Passes for the first of these requests, as far as slots are to be had within `horizon` seconds."""
+    async def ask(
+        self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Toll] = (), lead: float = 0.0
+    ) -> list[Pass] | Wait:
+        """Passes for the first of these requests, as far as slots are to be had within `horizon` seconds, and not
+        sooner than in `lead` seconds."""
         try:
             decision = await self._breaker_says()
             if isinstance(decision, Denied):
                 return _denied(decision)
             token = decision.token if isinstance(decision, Probe) else ""
-            return await self._admit(costs[:1] if token else costs, horizon, tolls, token)
+            return await self._admit(costs[:1] if token else costs, (horizon, lead), tolls, token)
         except CoordinationLost:
             return Wait(REDIS_LOST_WAIT, "Redis does not answer", Door.REDIS)
 
@@ -129,19 +141,19 @@ class Gate:
         return decision
 
     async def _admit(
-        self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Toll], token: str
+        self, costs: Sequence[Cost], ahead: tuple[float, float], tolls: Sequence[Toll], token: str
     ) -> list[Pass] | Wait:
         """Whoever holds the breaker's probe and gets no permit gives the probe back."""
         answer: list[Pass] | Wait | None = None
         try:
-            answer = await self._permits(costs, horizon, tolls, token)
+            answer = await self._permits(costs, ahead, tolls, token)
         finally:
             if token and not isinstance(answer, list):
                 await self._quietly(self.breaker.release(self.account, token))
         return answer
 
     async def _permits(
-        self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Toll], token: str
+        self, costs: Sequence[Cost], ahead: tuple[float, float], tolls: Sequence[Toll], token: str
     ) -> list[Pass] | Wait:
         paid: list[list[Permit]] = []
         for toll in tolls:
@@ -151,7 +163,7 @@ class Gate:
                 return Wait(max(receipt.grant.wait, LEAST_WAIT), f"{toll.budget.key}", Door.TOLL)
             costs = costs[: len(receipt.permits)]
             paid.append(receipt.permits)
-        grant = await self.limiter.acquire(self.budget, costs, horizon)
+        grant = await self.limiter.acquire(self.budget, costs, *ahead)
         _keep(tolls, paid, len(grant.permits))
         if not grant.permits:
             door = Door.BLOCKED if grant.reason is WaitReason.BLOCKED else Door.PACE
@@ -165,6 +177,19 @@ class Gate:
     async def one(self, cost: Cost, horizon: float, tolls: Sequence[Toll] = ()) -> Pass | Wait:
         answer = await self.ask([cost], horizon, tolls)
         return answer if isinstance(answer, Wait) else answer[0]
+
+    async def clear(self, passed: Pass, cost: Cost, leave_by: float) -> Pass | None:
+        """The pass once its moment has come, or another one where that was missed because the intent took long to
+        commit: with a slow database nothing would ever leave otherwise. None: nothing may leave by `leave_by`
+        (monotonic), and no pass is held any more."""
+        while not await passed.wait():
+            await self.unused(passed)
+            left = leave_by - time.monotonic()
+            answer = await self.one(cost, left) if left > 0 else Wait(0.0, "too late")
+            if isinstance(answer, Wait):
+                return None
+            passed = answer
+        return passed
 
     async def unused(self, passed: Pass) -> None:
         """The pass was not used after all."""
@@ -192,7 +217,7 @@ class Gate:
 
     async def failed(self, error: WireError, passed: Pass) -> None:
         """No answer: counts towards the breaker."""
-        if error.reason == "lease_over":
+        if error.reason in OURS:
             await self.unused(passed)
             return
         self._closed_at = float("-inf")

@@ -6,6 +6,8 @@ commit of its page loses that page. See docs/reliability.md for how small that w
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +30,7 @@ log = structlog.get_logger("drumline.poll")
 
 MOST_PAGES = 10_000  # in one run: the next run goes on
 MOST_GROUPS = 500  # asked for one by one in one run
-LOCK_SECONDS = 60.0  # beyond the request's timeout; extended page by page
+LISTS_AT_ONCE = 5
 
 # How much slower to poll as what is open gets older: (age in seconds, factor).
 CADENCE: Sequence[tuple[float, float]] = ((600.0, 1.0), (3600.0, 4.0), (6 * 3600.0, 20.0), (float("inf"), 60.0))
@@ -42,7 +44,8 @@ def poll_every(age: float, base: float) -> float:
 async def poll_reports(runtime: Runtime, account_name: str) -> int:
     """Pull what there is for an account; the number of pages stored."""
     account = await runtime.account(account_name)
-    lock = runtime.redis.lock(f"drumline:poll:{account_name}", timeout=account.account.timeout + LOCK_SECONDS)
+    patience = account.account.timeout + runtime.settings.poll_lock_seconds
+    lock = runtime.redis.lock(f"drumline:poll:{account_name}", timeout=patience)
     try:
         if not await lock.acquire(blocking=False):
             return 0
@@ -64,11 +67,22 @@ async def _poll(runtime: Runtime, account: AccountRuntime, lock: Lock) -> int:
     if work is None:
         return 0
     run = _Run(runtime, account, lock)
-    for first in account.provider.first_pages(work):
-        await run.list_from(first)
+    firsts = deque(account.provider.first_pages(work))
+    drains = (_drain(run, firsts) for _ in range(min(LISTS_AT_ONCE, len(firsts))))
+    # None is cancelled for another's failure: it may hold a page that is given out only once.
+    for error in await asyncio.gather(*drains, return_exceptions=True):
+        if isinstance(error, BaseException):
+            raise error
     if run.complete:
         await runtime.write(_note_polled, account.name, work.now)
     return run.stored
+
+
+async def _drain(run: _Run, firsts: deque[Page]) -> None:
+    """One list after the other, each to its end. Several at once share the lists: what takes a second to answer would
+    otherwise be asked for once a second, however much the allowance gives."""
+    while firsts and not run.ended:
+        await run.list_from(firsts.popleft())
 
 
 @dataclass
@@ -90,7 +104,8 @@ class _Run:
                 self.failed += 1
                 return
             self.stored += 1
-            self.lost = not await _still_ours(self.lock, self.account.name)
+            if not await _still_ours(self.lock, self.account.name):
+                self.lost = True
             page = self.account.provider.following(page, reply)
 
     @property
@@ -115,17 +130,21 @@ async def _still_ours(lock: Lock, account: str) -> bool:
 
 async def _pull(runtime: Runtime, account: AccountRuntime, page: Page) -> Reply | None:
     """One page into the inbox. None: no usable answer, try again at the next poll."""
+
+    async def keep(reply: Reply) -> None:
+        """Before anything else is done with the answer: it may never be given out again."""
+        if 200 <= reply.status < 300:
+            content_type = reply.header("content-type") or ""
+            await runtime.insist(store_page, account.name, "pull", reply.body, content_type, runtime.now())
+
     try:
-        reply = await charged_send(runtime, account, account.provider.page_request(page), "poll")
+        reply = await charged_send(runtime, account, account.provider.page_request(page), "poll", keep=keep)
     except (NotSent, OutcomeUnknown) as error:
         log.warning("poll_failed", account=account.name, error=error.reason)
         return None
     if not 200 <= reply.status < 300:
         log.warning("poll_refused", account=account.name, status=reply.status)
         return None
-    await runtime.insist(
-        store_page, account.name, "pull", reply.body, reply.header("content-type") or "", runtime.now()
-    )
     return reply
 
 

@@ -1,6 +1,6 @@
 -- Grants permits: exact sliding windows of any number and unit, paced by GCRA.
 --
--- ARGV: horizon us, ramp from (0..1], ramp length us, pacing tolerance us, peak factor,
+-- ARGV: horizon us, lead us (no slot sooner), ramp from (0..1], ramp length us, pacing tolerance us, peak factor,
 --       number of windows, then per window: unit (1 requests, 2 messages, 3 segments), limit, length us, margin us,
 --       span of each unit us (3), then runs of equal permits: count, requests, messages, segments.
 -- Answer: {'ok', now, epoch, next slot, reason of the next slot, 'slot slot ...'} (us, server clock), or
@@ -11,7 +11,8 @@ local at = 0
 local function arg() at = at + 1 return ARGV[at] end
 local function number() return tonumber(arg()) end
 
-local horizon, ramp_from, ramp_length, tolerance, peak = number(), number(), number(), number(), number()
+local horizon, lead, ramp_from, ramp_length = number(), number(), number(), number()
+local tolerance, peak = number(), number()
 local windows, spans = {}, {}
 for i = 1, number() do
   windows[i] = { index = i - 1, unit = number(), limit = number(), length = number(), margin = number() }
@@ -96,7 +97,7 @@ local function spacing(costs, slot)
 end
 
 local function earliest_slot(costs)
-  local slot, reason = math.max(now, state.last), 'pace'
+  local slot, reason = math.max(now + lead, state.last), 'pace'
   if state.blocked > slot then slot, reason = state.blocked, 'blocked' end
   local ramping = ramp_share(slot) < 1
   -- No catching up while the rate ramps up after a block.

@@ -67,7 +67,7 @@ class LimiterSettings:
     recheck: float = 0.1
     ramp_from: float = 0.25
     peak: float = 2.0
-    seed_slack: float = 5.0
+    seed_slack: float = 2.5
     observe_every: float = 0.25
     trip_timeout: float = 2.0
 
@@ -110,9 +110,12 @@ class RateLimiter:
         self._seeding: dict[str, asyncio.Lock] = {}
         self._observed_at: dict[str, float] = {}
 
-    async def acquire(self, budget: Budget, costs: Sequence[Cost], horizon: float | None = None) -> Grant:
+    async def acquire(
+        self, budget: Budget, costs: Sequence[Cost], horizon: float | None = None, lead: float = 0.0
+    ) -> Grant:
         """Permits for as many of `costs`, in order, as find a slot within `horizon` seconds (at most 60).
 
+        No slot is sooner than in `lead` seconds: what has to happen before a request leaves takes its time.
         Reserve further ahead for the few requests that must not starve (polls, look-ups): slots are given in the order
         of asking, so a longer horizon always finds one. At most 1,000 permits per call.
         Raises CostTooLarge, LimiterUnavailable, and whatever `recent_costs` raises.
@@ -120,7 +123,7 @@ class RateLimiter:
         check_costs(budget.windows, costs)
         pace = plan_pace(budget.windows)
         ahead = min(self._settings.horizon if horizon is None else horizon, FURTHEST_HORIZON)
-        args = self._grant_args(budget, pace, costs[:MOST_PERMITS], ahead)
+        args = self._grant_args(budget, pace, costs[:MOST_PERMITS], (ahead, min(lead, ahead)))
         for _ in range(SEED_ROUNDS):
             answer = await self._trip(self._grant, budget.key, args)
             stepped = self._clock_stepped(budget.key)
@@ -241,10 +244,13 @@ class RateLimiter:
 
     # -- permits -------------------------------------------------------------------------------------------------
 
-    def _grant_args(self, budget: Budget, pace: Pace, costs: Sequence[Cost], horizon: float) -> list[str | int | float]:
+    def _grant_args(
+        self, budget: Budget, pace: Pace, costs: Sequence[Cost], ahead: tuple[float, float]
+    ) -> list[str | int | float]:
+        """`ahead`: the furthest and the nearest slot, in seconds from now."""
         runs = ((sum(1 for _ in same), *cost.as_tuple()) for cost, same in groupby(costs))
         return [
-            int(horizon * MICROSECOND),
+            *(int(seconds * MICROSECOND) for seconds in ahead),
             self._settings.ramp_from,
             _ramp_length(budget.windows),
             int(pace.tolerance * MICROSECOND),

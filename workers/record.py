@@ -7,7 +7,7 @@ ends first is the answer lost, and then the ended lease turns its messages `unkn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy import Table, bindparam, func, update
 from sqlalchemy.orm import Session
 
 from models import leases
-from models.database import LASTING_ERRORS, PASSING_ERRORS
+from models.database import PASSING_ERRORS
 from models.moves import Move, apply_moves
 from models.queries import insert_new
 from models.states import MessageState
@@ -113,37 +113,41 @@ class Recorder:
 
     def __init__(
         self,
-        write: Callable[[Sequence[Answered]], Any],
+        write: Callable[[Sequence[Answered]], Awaitable[None]],
         *,
         gather_seconds: float = 0.01,
         most: int = 500,
         retry_seconds: float = 1.0,
     ) -> None:
-        self._write = write  # an awaitable call that commits
+        self._write = write  # commits
         self._gather = gather_seconds
         self._most = most
         self._retry = retry_seconds
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._open: set[asyncio.Future[None]] = set()
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="recorder")
 
     async def record(self, answer: Answered) -> None:
-        """Returns when the answer is committed. Raises one of `LASTING_ERRORS` for one that never can be: its messages
-        stay `submitting` and are found when the lease ends."""
+        """Returns when the answer is committed. Raises what the database says where it can never be."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._open.add(done)
+        done.add_done_callback(self._open.discard)
         self._waiting.append((answer, done))
         self._wake.set()
         await done
 
-    async def close(self) -> None:
-        """Write what waits, then end."""
-        if waiting := [done for _, done in self._waiting]:
-            await asyncio.wait(waiting)
+    async def close(self, patience: float = 60.0) -> int:
+        """Write what waits, for so many seconds at most; the number of answers that could not be written. Their
+        messages stay `submitting` and become `unknown`."""
+        if waiting := tuple(self._open):
+            await asyncio.wait(waiting, timeout=patience)
         if self._task:
             self._task.cancel()
+        return len(self._open)
 
     async def _run(self) -> None:
         while True:
@@ -155,34 +159,34 @@ class Recorder:
             await self._commit(group)
 
     async def _commit(self, group: Sequence[_Waiting]) -> None:
-        """Write the group; one answer that can never be written must not hold up the others."""
-        try:
-            await self._insist([answer for answer, _ in group])
-        except LASTING_ERRORS as error:
-            if len(group) > 1:
-                for one in group:
-                    await self._commit([one])
-                return
-            log.error("answer_cannot_be_written", attempt=str(group[0][0].attempt_id), error=repr(error))
-            _tell(group, error)
+        """One answer that cannot be written must not hold up the others: then each is written by itself."""
+        error = await self._insist([answer for answer, _ in group])
+        if error is not None and len(group) > 1:
+            for one in group:
+                await self._commit([one])
             return
-        _tell(group, None)
+        for answer, done in group:
+            _tell(answer, done, error)
 
-    async def _insist(self, answers: Sequence[Answered]) -> None:
+    async def _insist(self, answers: Sequence[Answered]) -> BaseException | None:
+        """Until it is committed, or will never be. The task of its own keeps any error away from this loop, which has
+        to go on whatever happens."""
         while True:
-            try:
-                await self._write(answers)
-                return
-            except PASSING_ERRORS as error:
-                log.warning("answers_wait_for_database", answers=len(answers), error=type(error.orig).__name__)
-                await asyncio.sleep(self._retry)
+            attempt = asyncio.ensure_future(self._write(answers))
+            await asyncio.wait({attempt})
+            error = attempt.exception()
+            if error is None or not isinstance(error, PASSING_ERRORS):
+                return error
+            log.warning("answers_wait_for_database", answers=len(answers), error=type(error).__name__)
+            await asyncio.sleep(self._retry)
 
 
-def _tell(group: Sequence[_Waiting], error: Exception | None) -> None:
-    for _, done in group:
-        if done.done():
-            continue
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
+def _tell(answer: Answered, done: asyncio.Future[None], error: BaseException | None) -> None:
+    if error is not None:
+        log.error("answer_not_recorded", attempt=str(answer.attempt_id), error=type(error).__name__)
+    if done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)

@@ -8,7 +8,7 @@ then the campaign's policy decides, and every report says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -42,9 +42,9 @@ from providers.base import (
     Unclear,
 )
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
-from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide, report_deadline
+from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide
 from workers.fold import report_move
-from workers.gate import Cost, Gate, Pass, Wait
+from workers.gate import LEAVE_WITHIN, Cost, Gate, Pass, Wait
 from workers.outgoing import outgoing
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
@@ -52,9 +52,6 @@ from workers.runtime import AccountRuntime, Runtime
 log = structlog.get_logger("drumline.resolve")
 
 AT_ONCE = 50  # unknown messages taken in one run
-CLAIM_SECONDS = 120.0  # nobody else looks for these meanwhile
-RETRY_SECONDS = 20.0  # after a look that got no answer
-PERMIT_TRIES = 5
 HORIZON = 10.0  # seconds: a look-up waits longer for its permit than a submit, so that it never starves
 
 
@@ -75,6 +72,7 @@ class Case:
     attempted_at: datetime
     body: bytes | None
     on_unknown: OnUnknown
+    batch_id: UUID | None = None
 
     @property
     def id(self) -> UUID:
@@ -84,17 +82,21 @@ class Case:
 async def resolve_unknown(runtime: Runtime, account_name: str) -> int:
     """Look for the unknown messages of an account that are due; the number looked for."""
     account = await runtime.account(account_name)
-    cases = await runtime.write(claim, account_name, runtime.now(), AT_ONCE)
+    seconds = runtime.settings.look_up_claim_seconds
+    claimed = time.monotonic()
+    cases = await runtime.write(claim, account_name, runtime.now(), seconds, AT_ONCE)
     if not cases:
         return 0
-    policy = account.provider.look_up_policy
+    policy = account.policy
     over = [case for case in cases if past_memory(case, policy, runtime.now())]
     await runtime.write(_apply, [_by_policy(case) for case in over], runtime.now())
     looking = [case for case in cases if case not in over]
     match policy.by:
         case LookUpBy.REPLAY:
             for case in looking:
-                await _replay(runtime, account, case)
+                if runtime.stopping or time.monotonic() > claimed + seconds / 2:
+                    break  # the rest is due again when the claim ends
+                await _replay(runtime, account, case, claimed + seconds)
         case LookUpBy.QUERY | LookUpBy.EVIDENCE:
             await _query(runtime, account, looking)
         case LookUpBy.NONE:
@@ -118,7 +120,7 @@ def next_look(case: Case, policy: LookUpPolicy, now: datetime) -> datetime:
         due = case.attempted_at + timedelta(seconds=after[looks])
     else:
         gap = after[-1] - (after[-2] if len(after) > 1 else 0.0) if after else 900.0
-        due = now + timedelta(seconds=max(gap, 60.0))
+        due = now + timedelta(seconds=gap)
     return max(due, now + timedelta(seconds=1))
 
 
@@ -165,7 +167,7 @@ def judge(
         case NotThere():
             return _absent(case, policy, now)
         case NoAnswer():
-            return Step(case, look_at=now + timedelta(seconds=RETRY_SECONDS), looks=case.position.looks)
+            return Step(case, look_at=now + timedelta(seconds=rules.look_again), looks=case.position.looks)
 
 
 def _absent(case: Case, policy: LookUpPolicy, now: datetime) -> Step:
@@ -180,7 +182,7 @@ def _adopt(case: Case, report: Report, now: datetime, rules: Rules) -> Decision:
         "provider_id": report.provider_id,
         "submitted_at": case.attempted_at,
         "not_before": None,
-        "deadline": report_deadline(now, case.position.validity, rules.report_deadline),
+        "deadline": rules.deadline(now, case.position.validity),
     }
     if report.group_id:
         values["group_id"] = report.group_id
@@ -196,6 +198,7 @@ def _adopt(case: Case, report: Report, now: datetime, rules: Rules) -> Decision:
 async def _query(runtime: Runtime, account: AccountRuntime, cases: Sequence[Case]) -> None:
     if not cases:
         return
+    asked = runtime.now()  # what is not there counts for this moment, however long the answer or we take afterwards
     sought = [
         Sought(case.message, case.attempted_at, case.position.looks, str(case.attempt_id) if case.attempt_id else None)
         for case in cases
@@ -208,19 +211,24 @@ async def _query(runtime: Runtime, account: AccountRuntime, cases: Sequence[Case
     for sighting in sightings.values():
         if isinstance(sighting, NoAnswer):
             await account.poll_gate.learn(sighting.signal, None, None)
-    await runtime.write(_judge_all, account, cases, sightings, runtime.now())
+    await runtime.write(_judge_all, account, cases, sightings, asked, runtime.now())
 
 
 def _judge_all(
-    session: Session, account: AccountRuntime, cases: Sequence[Case], sightings: Mapping[str, Sighting], now: datetime
+    session: Session,
+    account: AccountRuntime,
+    cases: Sequence[Case],
+    sightings: Mapping[str, Sighting],
+    asked: datetime,
+    now: datetime,
 ) -> None:
     """One after the other, so that one candidate is never adopted twice."""
     linked = set(_linked(session, account.name, sightings))
-    policy, rules = account.provider.look_up_policy, account.rules
+    policy, rules = account.policy, account.rules
     steps: list[Step] = []
     for case in cases:
         sighting = sightings.get(case.message.id, NoAnswer("the look-up left it out"))
-        step = judge(case, sighting, frozenset(linked), policy, now, rules)
+        step = judge(case, sighting, frozenset(linked), policy, asked, rules)
         steps.append(step)
         if step.decision and (adopted := step.decision.values.get("provider_id")):
             linked.add(adopted)
@@ -247,9 +255,11 @@ async def charged_send(
     *,
     gate: Gate | None = None,
     lessons: tuple[type[Signal], ...] | None = None,
+    keep: Callable[[Reply], Awaitable[None]] | None = None,
 ) -> Reply:
     """One request that is no submit: counted against the account's limits (of `gate`, by default those of polls) and
-    kept as an Attempt. `lessons`: the only signals that may be learnt from the answer, where not all.
+    kept as an Attempt. `lessons`: the only signals that may be learnt from the answer, where not all. `keep` gets the
+    answer before anything else is done with it.
 
     Raises NotSent or OutcomeUnknown; NotSent also when no permit is to be had in good time.
     """
@@ -264,6 +274,8 @@ async def charged_send(
             _ended(attempt_id, started, getattr(error, "partial", None), "failed", error.reason)
         )
         raise
+    if keep is not None:
+        await keep(reply)
     signal, allowance = account.provider.read_signal(reply)
     learnt = signal if lessons is None or isinstance(signal, lessons) else None
     await gate.learn(learnt, allowance, passed)
@@ -273,17 +285,22 @@ async def charged_send(
 
 async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kind: str) -> tuple[UUID, Pass]:
     """A begun attempt whose moment has come. A moment may be missed while the attempt is written: then another one."""
-    for _ in range(PERMIT_TRIES):
-        passed = await gate.one(Cost(1, 0, 0), HORIZON)
-        if isinstance(passed, Wait):
-            raise NotSent("no_permit", f"{passed.reason}: {passed.seconds:.0f} s")
-        attempt_id = new_id()
+    cost, attempt_id = Cost(1, 0, 0), new_id()
+    passed = await gate.one(cost, HORIZON)
+    if isinstance(passed, Wait):
+        raise NotSent("no_permit", f"{passed.reason}: {passed.seconds:.0f} s")
+    await passed.come_near()
+    leave_by = time.monotonic() + LEAVE_WITHIN
+    try:
         await runtime.write(_begin, attempt_id, account.name, kind, runtime.now())
-        if await passed.wait():
-            return attempt_id, passed
+    except runtime.database_errors:
         await gate.unused(passed)
-        await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
-    raise NotSent("permit_missed", f"{PERMIT_TRIES} times in a row")
+        raise
+    cleared = await gate.clear(passed, cost, leave_by)
+    if cleared is not None:
+        return attempt_id, cleared
+    await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
+    raise NotSent("permit_missed", "the moment of the permit passed")
 
 
 def _ended(attempt_id: UUID, started: float, status: int | None, outcome: str, reason: str | None) -> Answered:
@@ -297,8 +314,9 @@ def _begin(session: Session, attempt_id: UUID, account: str, kind: str, now: dat
 # --- replaying -------------------------------------------------------------------------------------------------------
 
 
-async def _replay(runtime: Runtime, account: AccountRuntime, case: Case) -> None:
-    """The byte-identical request again under its idempotency key: safe whether or not the first one arrived."""
+async def _replay(runtime: Runtime, account: AccountRuntime, case: Case, not_after: float) -> None:
+    """The byte-identical request again under its idempotency key: safe whether or not the first one arrived, as long as
+    the provider remembers the key. Nothing leaves after `not_after` (monotonic), when the claim ends."""
     passed = await account.gate.one(Cost(1, 1, case.message.segments), HORIZON)
     if isinstance(passed, Wait):
         await runtime.write(_apply, [_look_soon(case, passed.seconds, runtime.now())], runtime.now())
@@ -307,14 +325,17 @@ async def _replay(runtime: Runtime, account: AccountRuntime, case: Case) -> None
     if case.body is not None:
         request = replace(request, body=case.body)
     attempt_id = new_id()
+    await passed.come_near()
+    leave_by = time.monotonic() + LEAVE_WITHIN
     await runtime.write(_begin_replay, attempt_id, account.name, case, request.body, runtime.now())
+    cleared = await account.gate.clear(passed, Cost(1, 1, case.message.segments), leave_by)
     started = time.monotonic()
-    if not await passed.wait():
-        await account.gate.unused(passed)
+    if cleared is None:
         await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
         await runtime.write(_apply, [_look_soon(case, 1.0, runtime.now())], runtime.now())
         return
-    outcome, status, request_id = await _replayed(account, case, request, passed)
+    request = replace(request, not_after=min(not_after, leave_by))
+    outcome, status, request_id = await _replayed(account, case, request, cleared)
     await _record_replay(runtime, account, case, attempt_id, outcome, (started, status, request_id))
 
 
@@ -346,10 +367,12 @@ async def _record_replay(
     if not _inconclusive(outcome):
         decision = decide(outcome, case.position, now, account.rules)
         # What became known meanwhile stands; an acceptance is proof wherever the message is by now.
-        still = None if isinstance(outcome, Accepted) else frozenset({MessageState.UNKNOWN})
-        moves = [Move(case.id, decision.state, f"replay: {decision.note}", decision.values, only_from=still)]
+        proof = isinstance(outcome, Accepted)
+        still = None if proof else frozenset({MessageState.UNKNOWN})
+        attempt = None if proof else case.attempt_id
+        moves = [Move(case.id, decision.state, f"replay: {decision.note}", decision.values, attempt, still)]
     else:
-        step = _wait_on(case, account.provider.look_up_policy, now)
+        step = _wait_on(case, account.policy, now)
         await runtime.write(_apply, [step], now)
     elapsed = round((time.monotonic() - started) * 1000)
     word = type(outcome).__name__.lower()
@@ -374,7 +397,7 @@ def _look_soon(case: Case, seconds: float, now: datetime) -> Step:
 # --- database steps --------------------------------------------------------------------------------------------------
 
 
-def claim(session: Session, account: str, now: datetime, limit: int) -> list[Case]:
+def claim(session: Session, account: str, now: datetime, seconds: float, limit: int) -> list[Case]:
     """Unknown messages whose next look is due; pushed ahead, so that nobody else takes them meanwhile."""
     due = (Message.account == account, Message.state == MessageState.UNKNOWN, Message.not_before <= now)
     rows = session.execute(
@@ -382,7 +405,7 @@ def claim(session: Session, account: str, now: datetime, limit: int) -> list[Cas
     ).scalars().all()  # fmt: skip
     if not rows:
         return []
-    later = now + timedelta(seconds=CLAIM_SECONDS)
+    later = now + timedelta(seconds=seconds)
     session.execute(update(Message).where(Message.id.in_([row.id for row in rows])).values(not_before=later))
     return [_case(session, row, now) for row in rows]
 
@@ -403,6 +426,7 @@ def _case(session: Session, row: Message, now: datetime) -> Case:
         attempted_at=row.attempted_at or now,
         body=body,
         on_unknown=OnUnknown(campaign.on_unknown),
+        batch_id=row.batch_id,
     )
 
 
@@ -412,6 +436,7 @@ def _begin_replay(session: Session, attempt_id: UUID, account: str, case: Case, 
             id=attempt_id,
             account=account,
             kind="replay",
+            batch_id=case.batch_id,
             started_at=now,
             messages=1,
             segments=case.message.segments,
@@ -422,19 +447,26 @@ def _begin_replay(session: Session, attempt_id: UUID, account: str, case: Case, 
 
 
 def _apply(session: Session, steps: Sequence[Step], now: datetime) -> None:
-    """Carry out the steps. Messages are locked in the order in which everybody locks them."""
+    """Carry out the steps. Messages are locked in the order in which everybody locks them.
+
+    Fenced by the attempt: what was learnt of one says nothing about the next, should the message have left again while
+    its looker slept."""
     ids = [step.case.id for step in steps]
     session.execute(select(Message.id).where(Message.id.in_(ids)).order_by(Message.id).with_for_update())
     for step in steps:
         if step.look_at is not None:
             session.execute(
                 update(Message)
-                .where(Message.id == step.case.id, Message.state == MessageState.UNKNOWN)
+                .where(
+                    Message.id == step.case.id,
+                    Message.state == MessageState.UNKNOWN,
+                    Message.attempt_id == step.case.attempt_id,
+                )
                 .values(not_before=step.look_at, looks=step.looks)
             )
     moves = [
         Move(step.case.id, step.decision.state, step.decision.note, step.decision.values,
-             only_from=frozenset({MessageState.UNKNOWN}))
+             attempt=step.case.attempt_id, only_from=frozenset({MessageState.UNKNOWN}))
         for step in steps
         if step.decision
     ]  # fmt: skip

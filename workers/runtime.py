@@ -12,8 +12,10 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor
+from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import wait as wait_threads
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -22,19 +24,20 @@ import structlog
 import uvloop
 from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
-from sqlalchemy.exc import DBAPIError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from config import names
-from config.accounts import Account
+from config.accounts import Account, AccountsError
 from config.settings import Settings
-from models.database import PASSING_ERRORS, Database
+from models.database import DEADLOCK_TRIES, PASSING_ERRORS, Database, is_deadlock
 from models.steering import Caps
 from providers.accounts import open_provider
-from providers.base import Provider
+from providers.base import LookUpPolicy, Provider
 from providers.http import Carrier, ConnectionSettings, HttpClient
-from providers.wire import NotSent, Reply, Request
-from workers.breaker import CircuitBreaker
+from providers.wire import Reply, Request
+from workers.breaker import BreakerPolicy, CircuitBreaker
 from workers.chunks import Cap, request_cap
 from workers.decide import Rules
 from workers.desk import Desk
@@ -51,6 +54,14 @@ T = TypeVar("T")
 BACKOFFS = {"quicksms": QUICKSMS, "qikberry": QIKBERRY}
 SHOW_SPACING = 0.1  # seconds
 WAKE_SPACING = 0.2  # seconds: many batches may end at once, one dispatch serves them all
+PROBE_MARGIN = 10.0  # seconds beyond the longest request until a dead prober's turn is another's
+HAND_OVER = 0.6  # share of the shutdown time after which requests under way are given up
+LANDING = 0.8  # share of it after which what cannot be written any more is left to the sweep
+LAST_WRITES = 2.0  # seconds for the last answers once every task has ended
+
+
+class ShuttingDown(Exception):
+    """The process has to end before this work did. What it held is found by its lease or its claim."""
 
 
 @dataclass
@@ -64,6 +75,7 @@ class AccountRuntime:
     poll_gate: Gate  # polls and look-ups; the same budget where the provider shares it
     cap: Cap
     rules: Rules
+    policy: LookUpPolicy  # of the adapter, where the account does not say otherwise
     desk: Desk
     pace: IntentPace
     in_flight: int = 0
@@ -82,16 +94,15 @@ class AccountRuntime:
         self.in_flight -= 1
 
     async def send(self, request: Request, not_after: float) -> Reply:
-        """Send, unless the caller's right to do so ended (monotonic seconds). Raises NotSent or OutcomeUnknown."""
-        if time.monotonic() >= not_after:
-            raise NotSent("lease_over", "the lease ended before the request could leave")
-        return await self.client.send(request)
+        """Send, unless the caller's right to do so ended (monotonic seconds): looked at right before the first byte.
+        Raises NotSent or OutcomeUnknown."""
+        return await self.client.send(replace(request, not_after=not_after))
 
 
 class Runtime:
     """Made once per worker process; `run` is how Celery's threads get onto the loop."""
 
-    database_errors = (DBAPIError,)
+    database_errors = (SQLAlchemyError,)
 
     def __init__(
         self,
@@ -112,10 +123,16 @@ class Runtime:
             settings.cap_messages, round(settings.cap_hours * 3600), round(settings.repeat_minutes * 60)
         )
         self.stopping = False
+        self.hand_over_at = float("inf")  # monotonic: requests under way are given up
+        self.leave_at = float("inf")  # monotonic: what is not written by then is left to the sweep
+        self._over: ThreadFuture[None] = ThreadFuture()  # set when no task may wait any longer
         self._send_task = send_task
         self._opened: dict[str, asyncio.Task[AccountRuntime]] = {}
         self._adapters: dict[str, Provider] = {}
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="database")
+        # Of its own: while Redis is away a send may hang, and must not take the database's threads with it.
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="tasks")
+        self._to_send: set[tuple[str, ...]] = set()
         self._wake_planned = False
         self._shown: set[str] = set()
         self.loop = uvloop.new_event_loop()
@@ -134,34 +151,59 @@ class Runtime:
     def _start(self) -> None:
         self.redis = Redis.from_url(self.settings.redis_url, socket_timeout=5, socket_connect_timeout=5)
         self.limiter = RateLimiter(self.redis, partial(past_costs, self))
-        self.breaker = CircuitBreaker(self.redis)
+        longest = max((account.timeout for account in self.accounts.values()), default=30.0)
+        self.breaker = CircuitBreaker(self.redis, policy=BreakerPolicy(probe_lease=longest + PROBE_MARGIN))
         self.recorder = Recorder(self._write_answers)
         self.recorder.start()
         self._stop_event = asyncio.Event()
         self._ready.set()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop from another thread, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+        """Run a coroutine on the loop from another thread, and wait for it. Raises ShuttingDown when the process has to
+        end first."""
+        result = asyncio.run_coroutine_threadsafe(work, self.loop)
+        either: set[ThreadFuture[Any]] = {result, self._over}
+        wait_threads(either, return_when=FIRST_COMPLETED)
+        if not result.done():
+            result.cancel()
+            raise ShuttingDown
+        return result.result()
 
     def stop(self) -> None:
-        """Take nothing new: work hands back what it holds. Safe from any thread and from a signal handler."""
+        """Take nothing new: work hands back what it holds, within the shutdown time. Safe from any thread and from a
+        signal handler."""
+        if self.stopping:
+            return
+        seconds, now = self.settings.shutdown_seconds, time.monotonic()
+        self.hand_over_at, self.leave_at = now + seconds * HAND_OVER, now + seconds * LANDING
         self.stopping = True
-        self.loop.call_soon_threadsafe(self._stop_event.set)
+        self.loop.call_soon_threadsafe(self._begin_stop)
+
+    def _begin_stop(self) -> None:
+        self._stop_event.set()
+        self.loop.call_later(max(0.0, self.leave_at + 0.5 - time.monotonic()), self._end_waits)
+
+    def _end_waits(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
 
     def close(self) -> None:
-        """End the loop after the last answers are written."""
+        """End the loop after the last answers are written, or cannot be."""
         self.stop()
-        self.run(self._close())
+        closing = asyncio.run_coroutine_threadsafe(self._close(), self.loop)
+        wait_threads({closing}, timeout=LAST_WRITES + 2.0)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(timeout=5)
-        self._threads.shutdown(wait=False)
+        self._thread.join(timeout=2)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._sender.shutdown(wait=False, cancel_futures=True)
         self.database.close()
 
     async def _close(self) -> None:
-        await self.recorder.close()
+        if lost := await self.recorder.close(LAST_WRITES):
+            log.error("answers_left_behind", answers=lost)
         for opened in self._opened.values():
-            await (await opened).client.close()
+            if opened.done() and opened.exception() is None:
+                await opened.result().client.close()
         await self.redis.aclose()
 
     async def pause(self, seconds: float) -> None:
@@ -175,7 +217,7 @@ class Runtime:
 
     async def write(self, step: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One transaction, on a thread of the pool."""
-        return await self.loop.run_in_executor(self._threads, partial(self._in_write, step, *args, **kwargs))
+        return await self.loop.run_in_executor(self._threads, partial(self.in_write, step, *args, **kwargs))
 
     async def read(self, step: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.loop.run_in_executor(self._threads, partial(self._in_read, step, *args, **kwargs))
@@ -186,10 +228,20 @@ class Runtime:
             try:
                 return await self.write(step, *args, **kwargs)
             except PASSING_ERRORS as error:
-                log.warning("waiting_for_database", error=type(error.orig).__name__)
+                log.warning("waiting_for_database", error=type(error).__name__)
                 await asyncio.sleep(1.0)
 
-    def _in_write(self, step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def in_write(self, step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Again where another transaction got in the way: to leave a batch to the sweep for that would cost a lease."""
+        for _ in range(DEADLOCK_TRIES - 1):
+            try:
+                return self._write_once(step, *args, **kwargs)
+            except DBAPIError as error:
+                if not is_deadlock(error):
+                    raise
+        return self._write_once(step, *args, **kwargs)
+
+    def _write_once(self, step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         with self.database.write() as session:
             return step(session, *args, **kwargs)
 
@@ -220,6 +272,7 @@ class Runtime:
         gates = make_gates(self, account, provider)
         pace = IntentPace()
         backoff = BACKOFFS.get(account.provider, DEFAULT)
+        policy = look_up_policy(account, provider)
         return AccountRuntime(
             account=account,
             provider=provider,
@@ -231,12 +284,15 @@ class Runtime:
             desk=Desk(gates.submit, lambda: pace.horizon),
             pace=pace,
             poll_gate=gates.poll,
+            policy=policy,
             cap=request_cap(provider.max_recipients, (*account.limits, *account.sender_limits)),
             rules=Rules(
                 max_tries=backoff.max_tries,
                 backoff=partial(_delay, backoff),
-                first_look=provider.look_up_policy.after[0] if provider.look_up_policy.after else 60.0,
+                first_look=policy.after[0] if policy.after else 60.0,
                 report_deadline=provider.report_deadline + self.settings.no_report_grace,
+                report_wait=account.report_wait,
+                look_again=self.settings.look_up_retry_seconds,
             ),
         )
 
@@ -263,14 +319,37 @@ class Runtime:
         self.send_later(names.SNAPSHOT, names.account_queue(account), account)
 
     def send_later(self, task: str, queue: str, *args: str) -> None:
-        """Send a task from a thread of the pool. It may get lost; every task is also sent by beat or the sweep."""
-        self._sending = self.loop.run_in_executor(self._threads, self._send_quietly, task, queue, *args)
+        """Send a task from a thread. It may get lost; every task is also sent by beat or the sweep."""
+        wanted = (task, queue, *args)
+        if wanted not in self._to_send:  # the one that waits serves this call too
+            self._to_send.add(wanted)
+            self._sender.submit(self._send_quietly, wanted)
 
-    def _send_quietly(self, task: str, queue: str, *args: str) -> None:
+    def _send_quietly(self, wanted: tuple[str, ...]) -> None:
+        task, queue, *args = wanted
+        self._to_send.discard(wanted)  # before: what comes from now on deserves a task of its own
         try:
-            self._send_task(task, args=args, queue=queue, expires=5, ignore_result=True)
-        except (OSError, OperationalError) as error:
+            self._send_task(task, args=args, queue=queue, expires=5, ignore_result=True, retry=False)
+        except (OSError, OperationalError, RedisError) as error:
             log.warning("task_not_sent", task=task, error=type(error).__name__)
+
+
+def look_up_policy(account: Account, provider: Provider) -> LookUpPolicy:
+    """The adapter's, where the account does not say otherwise. Raises AccountsError for a proof that comes too soon."""
+    policy, own = provider.look_up_policy, account.look_up
+    changed = replace(
+        policy,
+        after=policy.after if own.after is None else own.after,
+        give_up_after=policy.give_up_after if own.give_up_after is None else own.give_up_after,
+        overdue=policy.overdue if own.overdue is None else own.overdue,
+    )
+    if own.after is not None and changed.proves_absence and changed.after[-1] < account.timeout * 2:
+        raise AccountsError(
+            f"accounts.{account.name}.look_up.after: the last look after {changed.after[-1]:g} s, expected at least "
+            f"twice the timeout ({account.timeout * 2:g} s): absence would be taken for proven with a request on its "
+            "way"
+        )
+    return changed
 
 
 def _delay(backoff: Backoff, tries: int) -> float:

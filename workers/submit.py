@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -28,6 +29,7 @@ from models.steering import Caps
 from models.tables import Attempt, Campaign, Message, Suppression
 from models.types import new_id
 from providers.base import Accepted, LookUpBy, Outcome, Outgoing, Refused, Submission, Unclear
+from providers.mark import watched
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.brief import Brief, brief_of, defer
 from workers.caps import Candidate, lock, moves_against
@@ -45,7 +47,7 @@ log = structlog.get_logger("drumline.submit")
 SLICE = 500  # messages loaded at a time: bounds the memory of a large batch
 # Seconds after an intent in which its request may still leave: less than a limiter without memory allows for
 # (LimiterSettings.seed_slack), for it takes a request's age from its intent.
-BOARDING = 4.0
+BOARDING = 2.0
 PARK_AT_LEAST = 1.0  # seconds: for less, dispatching goes on
 GATHER = 0.12  # seconds: waits are at least that long, so that permits come several at a time; the horizon covers it
 PATIENCE = 3.0  # seconds: a longer wait for a permit hands the batch back and frees its place
@@ -105,17 +107,18 @@ class BatchWork:
         self.account = account
         self.lease = lease
         self.flights: set[asyncio.Task[None]] = set()
+        self.airborne: set[asyncio.Task[Any] | None] = set()  # those that wait for the provider
         self.waiting: deque[tuple[Outgoing, Position]] = deque()
         self.requests = 0
         self._safe_until = leased_at + runtime.lease_seconds - SEND_MARGIN
         self._ended: Ended | None = None
         self._resume_at: datetime | None = None
+        self.brief = Brief()
+        self._opens_at: datetime | None = None
         self._began = leased_at
         self._way: Way | None = None
         self._shut: Wait | None = None
         self._waited = 0.0
-        self.brief = Brief()
-        self._opens_at: datetime | None = None
 
     async def run(self) -> Ended:
         keeper = asyncio.create_task(self._keep_lease(), name="lease-keeper")
@@ -128,8 +131,10 @@ class BatchWork:
             log.warning("batch_left_to_the_sweep", error=type(error).__name__)
             self._stop(Ended.LEASE_LOST)
         finally:
-            await self._land_all()
+            landed = await self._land_all()
             keeper.cancel()
+        if not landed:
+            self._ended = Ended.LEASE_LOST  # the database is away and the process ends: the sweep finds the rest
         return await self._close()
 
     # --- one step ----------------------------------------------------------------------------------------------------
@@ -146,7 +151,7 @@ class BatchWork:
         way = self._way or await self._find_way()
         stride = await way.stride()
         chunks = self._next_chunks(min(self.account.room(), stride.most), way.cap)
-        answer = await self.account.gate.ask([chunk.cost for chunk in chunks], stride.horizon, way.tolls)
+        answer = await self.account.gate.ask([chunk.cost for chunk in chunks], stride.horizon, way.tolls, stride.lead)
         if isinstance(answer, Wait):
             self._put_back(chunks)
             return await self._wait(answer)
@@ -221,7 +226,13 @@ class BatchWork:
         """Commit the intents, then let the requests fly."""
         rows = [_attempt_row(self.account, self.lease, chunk) for chunk in chunks]
         began = time.monotonic()
-        state, moved = await self.runtime.write(_write_intents, self.lease, rows, self.brief.caps, self.runtime.now())
+        try:
+            state, moved = await self.runtime.write(
+                _write_intents, self.lease, rows, self.brief.caps, self.runtime.now()
+            )
+        except self.runtime.database_errors:
+            self._ground(chunks, permits)
+            raise
         self.account.pace.took(time.monotonic() - began)
         if state is not CampaignState.RUNNING:
             self._stop(Ended.LEASE_LOST if state is None else Ended.NOT_RUNNING)
@@ -231,6 +242,16 @@ class BatchWork:
         for chunk, permit in zip(chunks, permits, strict=True):
             await self._fly(self._only(chunk, moved), permit, began + BOARDING)
         return True
+
+    def _ground(self, chunks: Sequence[Chunk], permits: Sequence[Pass]) -> None:
+        """The connection broke while the intents were committed: they may be there, but nothing left. Saying so spares
+        the messages an outcome that some providers could never prove."""
+        for chunk, permit in zip(chunks, permits, strict=True):
+            self._track(self._stay(chunk, permit))
+
+    async def _stay(self, chunk: Chunk, permit: Pass) -> None:
+        await self.account.gate.unused(permit)
+        await self._record_unsent(chunk)
 
     def _only(self, chunk: Chunk, moved: frozenset[UUID]) -> Chunk:
         """The part of a chunk whose intent was written; the rest was cancelled or taken meanwhile."""
@@ -247,7 +268,10 @@ class BatchWork:
             await self.account.gate.unused(permit)
             return
         self.requests += 1
-        flight = asyncio.create_task(self._deliver(chunk, permit, latest))
+        self._track(self._deliver(chunk, permit, latest))
+
+    def _track(self, work: Coroutine[Any, Any, None]) -> None:
+        flight = asyncio.create_task(work)
         self.account.departed()
         self.flights.add(flight)
         flight.add_done_callback(self._landed)
@@ -261,7 +285,7 @@ class BatchWork:
             await self._record_unsent(chunk)
             return
         started = time.monotonic()
-        answer = await self._exchange(chunk.request)
+        answer = await self._exchange(chunk.request, min(latest, self._safe_until))
         elapsed = time.monotonic() - started
         if isinstance(answer, Reply):
             submission = self.account.provider.read_submit(chunk.messages, answer)
@@ -292,11 +316,22 @@ class BatchWork:
         answer = await self.account.gate.one(cost, left, self._way.tolls)
         return None if isinstance(answer, Wait) else answer
 
-    async def _exchange(self, request: Request) -> Reply | NotSent | OutcomeUnknown:
-        try:
-            return await self.account.send(request, not_after=self._safe_until)
-        except (NotSent, OutcomeUnknown) as error:
-            return error
+    async def _exchange(self, request: Request, not_after: float) -> Reply | NotSent | OutcomeUnknown:
+        """The answer, or what is known without one. Only `_hand_over` cancels in here."""
+        flight = asyncio.current_task()
+        with watched() as watch:
+            try:
+                self.airborne.add(flight)
+                return await self.account.send(request, not_after)
+            except (NotSent, OutcomeUnknown) as error:
+                return error
+            except asyncio.CancelledError:
+                if flight is not None:
+                    flight.uncancel()
+                detail = "the process ended before the answer came"
+                return OutcomeUnknown("shutdown", detail) if watch.written else NotSent("shutdown", detail)
+            finally:
+                self.airborne.discard(flight)
 
     def _may_send(self) -> bool:
         """Past the lease's end somebody else may have taken over: nothing leaves then. A pause by the operator and a
@@ -359,13 +394,27 @@ class BatchWork:
 
     async def _land_one(self) -> None:
         if self.flights:
-            await asyncio.wait(self.flights, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self.flights, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
         else:
             await asyncio.sleep(0.01)  # the connections are busy with other batches of this account
 
-    async def _land_all(self) -> None:
+    async def _land_all(self) -> bool:
+        """Wait for every answer. False: the process has to end before all were written."""
         while self.flights:
-            await asyncio.wait(self.flights)
+            await asyncio.wait(self.flights, timeout=0.25 if self.runtime.stopping else 1.0)
+            now = time.monotonic()
+            if now >= self.runtime.hand_over_at:
+                self._hand_over()
+            if now >= self.runtime.leave_at and self.flights:
+                log.warning("answers_left_to_the_sweep", requests=len(self.flights))
+                return False
+        return True
+
+    def _hand_over(self) -> None:
+        """Requests under way when the process has to end: their outcome is unknown, and somebody else will ask."""
+        for flight in tuple(self.airborne):
+            if flight is not None:
+                flight.cancel()
 
     async def _keep_lease(self) -> None:
         """Extend the lease at a third of its life. While the database is away the lease runs on to its end."""
@@ -397,6 +446,15 @@ class BatchWork:
         ended = self._ended or Ended.DONE
         if ended is Ended.LEASE_LOST:
             return ended
+        try:
+            await self._end_lease(ended)
+        except self.runtime.database_errors as error:
+            log.warning("lease_left_to_the_sweep", error=type(error).__name__)
+            return Ended.LEASE_LOST
+        self.runtime.wake_dispatcher()
+        return ended
+
+    async def _end_lease(self, ended: Ended) -> None:
         if ended is Ended.WAITING and self._resume_at is not None:
             if self._shut and self._shut.seconds > PARK_AT_LEAST:
                 until = self.runtime.now() + timedelta(seconds=self._shut.seconds)
@@ -406,8 +464,6 @@ class BatchWork:
             await self.runtime.write(defer, self.lease, self._opens_at)
         else:
             await self.runtime.write(leases.finish, self.lease, self.runtime.now())
-        self.runtime.wake_dispatcher()
-        return ended
 
 
 # --- database steps, each one transaction ----------------------------------------------------------------------------
@@ -451,7 +507,7 @@ def _outgoing(row: Message, campaign: Campaign) -> tuple[Outgoing, Position]:
 
 
 def _attempt_row(account: AccountRuntime, lease: Lease, chunk: Chunk) -> tuple[Chunk, dict[str, object]]:
-    keep = account.provider.look_up_policy.by is LookUpBy.REPLAY
+    keep = account.policy.by is LookUpBy.REPLAY
     cost = chunk.cost
     return chunk, {
         "id": chunk.attempt_id,

@@ -5,6 +5,7 @@ What a dead worker held becomes `unknown`, never `queued`: it may have left.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -25,6 +26,7 @@ log = structlog.get_logger("drumline.sweep")
 AT_ONCE = 1000  # messages per transaction
 PATIENCE = timedelta(hours=52)  # 48 h of validity, and a grace
 JOB_LOST_SECONDS = 30.0  # a job that nobody took in this time is put on Redis again
+FIRST_LOOK = 10.0  # seconds, for an account that is not configured any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,11 @@ class Swept:
         return any(getattr(self, name) for name in self.__slots__)
 
 
-def end_leases(session: Session, now: datetime, first_look: float) -> tuple[int, int]:
+FirstLook = float | Mapping[str, float]
+"""Seconds until the first look, the same for all or by account: a request may still be on its way to the provider."""
+
+
+def end_leases(session: Session, now: datetime, first_look: FirstLook) -> tuple[int, int]:
     """Batches whose worker let the lease run out: what it had in its hands is unknown, the rest is due again."""
     batches = leases.ended(session, now)
     turned = _turn_unknown(session, Message.batch_id.in_([batch.id for batch in batches]), now, first_look)
@@ -57,30 +63,40 @@ def end_leases(session: Session, now: datetime, first_look: float) -> tuple[int,
     return len(batches), turned
 
 
-def _turn_unknown(session: Session, which: ColumnElement[bool], now: datetime, first_look: float) -> int:
-    query = select(Message.id).where(which, Message.state == MessageState.SUBMITTING)
-    look = now + timedelta(seconds=first_look)
+def _turn_unknown(session: Session, which: ColumnElement[bool], now: datetime, first_look: FirstLook) -> int:
+    columns = (Message.id, Message.account, Message.attempt_id)
+    query = select(*columns).where(which, Message.state == MessageState.SUBMITTING)
     moves = [
-        Move(message_id, MessageState.UNKNOWN, "the worker died", {"not_before": look, "looks": 0})
-        for message_id in session.execute(query).scalars()
+        Move(
+            message_id,
+            MessageState.UNKNOWN,
+            "the worker died",
+            {"not_before": now + timedelta(seconds=_seconds(first_look, account)), "looks": 0},
+            attempt,
+        )
+        for message_id, account, attempt in session.execute(query).tuples()
     ]
     return len(apply_moves(session, moves, now))
 
 
-def free_orphans(session: Session, now: datetime, lease_seconds: float, first_look: float) -> int:
+def _seconds(first_look: FirstLook, account: str) -> float:
+    return first_look.get(account, FIRST_LOOK) if isinstance(first_look, Mapping) else first_look
+
+
+def free_orphans(session: Session, now: datetime, lease_seconds: float, first_look: FirstLook) -> int:
     """Messages `submitting` in a batch that nobody holds. Should not happen; must not stay."""
     held = select(Batch.id).where(Batch.state == BatchState.LEASED)
     old = now - timedelta(seconds=lease_seconds * 2)
     return _turn_unknown(session, Message.batch_id.not_in(held) & (Message.attempted_at < old), now, first_look)
 
 
-def requeue_lost_jobs(session: Session, now: datetime) -> int:
+def requeue_lost_jobs(session: Session, now: datetime, seconds: float = JOB_LOST_SECONDS) -> int:
     """Jobs that were put on Redis and taken by nobody: Redis was wiped, or the workers are away."""
     waiting = (
         select(Batch.id)
         .where(
             Batch.state == BatchState.DISPATCHED,
-            Batch.dispatched_at < now - timedelta(seconds=JOB_LOST_SECONDS),
+            Batch.dispatched_at < now - timedelta(seconds=seconds),
         )
         .with_for_update(skip_locked=True)
     )
@@ -149,21 +165,23 @@ def close_unreported(session: Session, now: datetime, notes: dict[str, str | Non
     return len(apply_moves(session, moves, now))
 
 
-def give_deadlines(session: Session, now: datetime) -> int:
+def give_deadlines(session: Session, now: datetime, waits: Mapping[str, float] | None = None) -> int:
     """A report can prove an acceptance whose answer nobody recorded: such a message waits for its end as long as any
-    other."""
+    other. `waits`: seconds by account."""
     late = (
-        select(Message.id)
+        select(Message.id, Message.account)
         .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline.is_(None))
         .order_by(Message.id)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
     )
-    ids = session.execute(late).scalars().all()
-    if ids:
-        values = {"deadline": now + PATIENCE, "submitted_at": func.coalesce(Message.submitted_at, Message.attempted_at)}
+    found = session.execute(late).tuples().all()
+    for account in {account for _, account in found}:
+        wait = timedelta(seconds=waits[account]) if waits and account in waits else PATIENCE
+        values = {"deadline": now + wait, "submitted_at": func.coalesce(Message.submitted_at, Message.attempted_at)}
+        ids = [message_id for message_id, owner in found if owner == account]
         session.execute(update(Message).where(Message.id.in_(ids)).values(values))
-    return len(ids)
+    return len(found)
 
 
 def cancel_queued(session: Session, now: datetime) -> int:

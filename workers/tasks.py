@@ -20,10 +20,11 @@ from models.database import Database
 from workers import closing, sweep
 from workers.events import deliver_events, forget_old
 from workers.failover import Failover
+from workers.overdue import ask_overdue, overdue_accounts
 from workers.poll import due_polls, poll_reports
 from workers.reconcile import apply_inbox
 from workers.resolve import due_accounts, resolve_unknown
-from workers.runtime import Runtime
+from workers.runtime import Runtime, look_up_policy
 from workers.snapshot import take_snapshot
 from workers.submit import submit_batch
 from workers.suppress import policy_of
@@ -31,7 +32,6 @@ from workers.suppress import policy_of
 T = TypeVar("T")
 log = structlog.get_logger("drumline.tasks")
 
-FIRST_LOOK = 10.0  # seconds: a dead worker's messages may still be on their way to the provider
 ROUNDS = 50  # inbox rounds in one task: others on the queue get their turn
 
 _lock = threading.Lock()
@@ -84,6 +84,7 @@ def resolve(account: str) -> None:
     here = runtime()
     if here.run(resolve_unknown(here, account)):
         here.wake_dispatcher()
+    here.run(ask_overdue(here, account))
 
 
 @shared_task(name=names.SNAPSHOT)
@@ -99,8 +100,7 @@ def apply_reports() -> None:
     provider_of = here.adapter
     policy = policy_of(here.settings)
     for _ in range(ROUNDS):
-        with here.database.write() as session:
-            effect = apply_inbox(session, provider_of, here.now(), policy)
+        effect = here.in_write(apply_inbox, provider_of, here.now(), policy)
         if not effect:
             return
 
@@ -125,11 +125,20 @@ def plan_polls() -> None:
     now = here.now()
     with here.database.write() as session:
         polls = due_polls(session, bases, now)
-        looks = due_accounts(session, now)
+        looks = due_accounts(session, now) | overdue_accounts(session, _overdue_after(here), now)
     for account in polls:
         here.send_later(names.POLL_REPORTS, names.account_queue(account), account)
     for account in looks & here.accounts.keys():
         here.send_later(names.RESOLVE_UNKNOWN, names.account_queue(account), account)
+
+
+def _overdue_after(here: Runtime) -> dict[str, float]:
+    return {
+        name: policy.overdue
+        for name, account in here.accounts.items()
+        if (provider := here.adapter(name)) is not None
+        and (policy := look_up_policy(account, provider)).overdue is not None
+    }
 
 
 @shared_task(name=names.SWEEP)
@@ -139,17 +148,18 @@ def sweep_all() -> None:
     now = here.now()
     provider_of = here.adapter
     notes = {name: getattr(provider_of(name), "no_report_note", None) for name in here.accounts}
+    looks, waits = first_looks(here), report_waits(here)
     found = sweep.Swept(
-        *_in_own(here, lambda s: sweep.end_leases(s, now, FIRST_LOOK)),
-        jobs_lost=_in_own(here, lambda s: sweep.requeue_lost_jobs(s, now)),
-        orphans=_in_own(here, lambda s: sweep.free_orphans(s, now, here.lease_seconds, FIRST_LOOK)),
+        *_in_own(here, lambda s: sweep.end_leases(s, now, looks)),
+        jobs_lost=_in_own(here, lambda s: sweep.requeue_lost_jobs(s, now, here.settings.job_lost_seconds)),
+        orphans=_in_own(here, lambda s: sweep.free_orphans(s, now, here.lease_seconds, looks)),
         stranded=_in_own(here, lambda s: sweep.reopen_stranded(s, now)),
         expired=_in_own(here, lambda s: sweep.expire_queued(s, now)) + closing.expire_all(here.database.write, now),
         no_report=_in_own(here, lambda s: sweep.close_unreported(s, now, notes)),
         cancelled=closing.cancel_all(here.database.write, now) + _in_own(here, lambda s: sweep.cancel_queued(s, now)),
         completed=_in_own(here, lambda s: sweep.complete_campaigns(s, now)),
     )
-    _in_own(here, lambda s: sweep.give_deadlines(s, now))
+    _in_own(here, lambda s: sweep.give_deadlines(s, now, waits))
     _in_own(here, lambda s: forget_old(s, now))
     _in_own(here, lambda s: sweep.fail_dead_imports(s, now))
     moved = _in_own(here, lambda s: Failover(s, here.accounts, provider_of, here.settings.batch_seconds, now).run())
@@ -159,6 +169,25 @@ def sweep_all() -> None:
         here.wake_dispatcher()
 
 
+def first_looks(here: Runtime) -> dict[str, float]:
+    """Seconds by account from a worker's death to the first look for what it held."""
+    return {
+        name: policy.after[0]
+        for name, account in here.accounts.items()
+        if (provider := here.adapter(name)) is not None and (policy := look_up_policy(account, provider)).after
+    }
+
+
+def report_waits(here: Runtime) -> dict[str, float]:
+    """Seconds by account that a report is waited for, where the answer to the submit did not say."""
+    default, grace = 172_800.0, here.settings.no_report_grace
+    return {
+        name: account.report_wait or default + provider.report_deadline + grace
+        for name, account in here.accounts.items()
+        if (provider := here.adapter(name)) is not None
+    }
+
+
 def _in_own(here: Runtime, step: Callable[[Session], T]) -> T:
-    with here.database.write() as session:
-        return step(session)
+    """Again where another transaction got in the way."""
+    return here.in_write(step)

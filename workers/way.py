@@ -24,10 +24,11 @@ LOOK_EVERY: Final = 1.0  # seconds between looks for more urgent work
 
 @dataclass(frozen=True, slots=True)
 class Stride:
-    """At most so many requests, with slots at most so far ahead (seconds)."""
+    """At most so many requests, with slots at most and at least so far ahead (seconds)."""
 
     most: int
     horizon: float
+    lead: float
 
 
 @dataclass
@@ -49,11 +50,15 @@ class Way:
         """How to ask next."""
         await self._look()
         budget, usual = self.account.gate.budget, self.account.pace.horizon
+        # Without windows no moment is ever over.
+        lead = self.account.pace.lead if budget.windows else 0.0
         self._claiming = self._outranked and time.monotonic() >= self._claimed_at + claim_every(budget)
         if self._claiming:
-            return Stride(1, usual + 2 * spacing(budget, Cost()))
+            return Stride(1, usual + 2 * spacing(budget, Cost()), lead)
         ahead = POLITE_HORIZON if self._outranked else usual
-        return Stride(WAVE, min(ahead, ACCOUNT_HORIZON) if any(toll.strict for toll in self.tolls) else ahead)
+        if any(toll.strict for toll in self.tolls):
+            ahead = min(ahead, ACCOUNT_HORIZON)
+        return Stride(WAVE, ahead, min(lead, ahead))
 
     def went(self, cost: Cost) -> None:
         """A request was granted. The larger it is, the later the next one that insists."""

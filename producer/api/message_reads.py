@@ -11,8 +11,9 @@ from uuid import UUID
 from sqlalchemy import String, cast, select, tuple_
 from sqlalchemy.orm import Session
 
-from models.states import MessageState
-from models.tables import Attempt, Campaign, DeliveryReport, Message
+from models.states import CanaryState, MessageState
+from models.steering import planned_for, steering_of
+from models.tables import Attempt, Batch, Campaign, DeliveryReport, Message
 from producer.api.access import Caller
 from producer.api.message_models import AttemptOut, MessageHistory, MessageOut, ReportOut, Step
 
@@ -84,11 +85,24 @@ def history(session: Session, message: Message, caller: Caller) -> MessageHistor
         looks=message.looks,
         not_before=message.not_before,
         deadline=message.deadline,
-        expires_at=message.expires_at,
+        expires_at=_expires(session, message),
         history=steps(message.trail),
         attempts=_attempts(session, message),
         reports=_reports(session, message.id),
     )
+
+
+def _expires(session: Session, message: Message) -> datetime | None:
+    """Until when it may leave: the campaign's validity from the time it was planned to leave; None before that."""
+    campaign = session.get_one(Campaign, message.campaign_id)
+    batch = session.get(Batch, message.batch_id)
+    if message.expires_at is not None or campaign.validity is None or campaign.anchor_at is None or batch is None:
+        return message.expires_at
+    steering = steering_of(campaign.steering)
+    if steering.canary and campaign.canary is not CanaryState.PASSED and batch.position >= steering.canary.size:
+        return None
+    planned = planned_for(steering, campaign.anchor_at, batch.position, campaign.rows_accepted)
+    return planned + timedelta(seconds=campaign.validity)
 
 
 def steps(trail: str) -> list[Step]:

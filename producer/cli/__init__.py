@@ -14,6 +14,7 @@ from config.settings import SettingsError, settings
 from models.database import DatabaseError
 from producer.campaigns import CampaignError
 from producer.cli import (
+    audit,
     campaigns,
     events,
     keys,
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, schedule, limits, operations, reports, services):
+for module in (campaigns, audit, schedule, limits, operations, reports, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(templates.app, name="templates")

@@ -105,8 +105,7 @@ def alive(
 
 def beat() -> None:
     """Run the clock. Any number of them may run: every tick is idempotent."""
-    settings().state_dir.mkdir(parents=True, exist_ok=True)
-    _become(beat_command(settings().state_dir))
+    _become(beat_command())
 
 
 def api() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from models.types import storable
+from models.plain import storable
 from producer.readers.columns import find_number_column
 from producer.readers.lines import Lines
 from producer.readers.table import FileError, FileFault, Format, Hint, Row, RowFault, RowFaultCode, Table

@@ -126,7 +126,7 @@ class Stack:
         return await self._start(self._program(f"worker-{name}", command, stop))
 
     async def beat(self) -> None:
-        await self._start(self._program("beat", beat_command(self.settings.state_dir)))
+        await self._start(self._program("beat", beat_command()))
 
     async def flower(self) -> str:
         port = free_port(self.settings.flower_host, self.settings.flower_port)
@@ -187,10 +187,10 @@ def worker_command(name: str, queues: Sequence[str], threads: int = THREADS) -> 
     )  # fmt: skip
 
 
-def beat_command(state: Path) -> tuple[str, ...]:
+def beat_command() -> tuple[str, ...]:
     return (
         sys.executable, "-m", "celery", "-A", "config.celery_app", "beat", "--loglevel", "WARNING",
-        "--schedule", str(state / "beat-schedule"), "--pidfile", "",
+        "--pidfile", "",
     )  # fmt: skip
 
 

@@ -129,6 +129,16 @@ def test_polite_work_still_has_its_guaranteed_share(windows: tuple[Window, ...],
     assert claim_every(budget) == pytest.approx(seconds / GUARANTEED_SHARE)
 
 
+async def test_no_slot_is_sooner_than_what_has_to_happen_before_it(redis: Redis) -> None:
+    limiter, clock = await virtual(redis)
+    budget = Budget("acme", (Window(10, 1.0),))
+    permits = (await limiter.acquire(budget, [Cost()] * 3, horizon=1.0, lead=0.2)).permits
+    assert [round(permit.wait_seconds(clock.now()), 2) for permit in permits] == pytest.approx(
+        [0.2, 0.25, 0.3], abs=0.02
+    )
+    assert not (await limiter.acquire(budget, [Cost()], horizon=0.0, lead=0.2)).permits
+
+
 async def test_a_probe_that_gets_no_toll_is_given_back(redis: Redis) -> None:
     limiter, clock = await virtual(redis)
     breaker = CircuitBreaker(redis, edit=VirtualClock.edit)

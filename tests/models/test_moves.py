@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import select
 
 from models.database import Database
-from models.moves import Move, apply_moves, trail_line
+from models.moves import Move, apply_moves
+from models.plain import trail_line
 from models.queries import counts, recount
 from models.states import FINAL
 from models.states import MessageState as S

@@ -32,7 +32,7 @@ def codes(data: str, template: Template = HELLO, rules: Rules | None = None) -> 
 def test_an_accepted_row_has_all_that_a_message_needs() -> None:
     (accepted,), rejected = run("Phone,Name,Ref\n+447700900123,Zoë,A-1\n", Template.parse("Hi {{ name }} “x”"))
     assert isinstance(accepted.msisdn, Msisdn)
-    assert tuple(accepted) == (2, "+447700900123", "Hi Zoë “x”", 1, "UCS2", "GB", "A-1")
+    assert tuple(accepted) == (2, "+447700900123", "Hi Zoë “x”", 1, "UCS2", "GB", "A-1", None)
     assert rejected == []
 
 

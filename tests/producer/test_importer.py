@@ -7,6 +7,7 @@ import io
 import json
 import signal
 import subprocess
+import sys
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -359,3 +360,9 @@ def test_what_no_database_stores_is_a_bad_row_and_stops_no_other(database: Datab
     done = importer(database).run(campaign_id, file(rows))
     assert (done.accepted, done.rejected) == (1, 1)
     assert [reject.code for reject in rejects_of(database, campaign_id)] == ["row_nul"]
+
+
+def test_the_child_loads_no_database_library() -> None:
+    """It would take most of the time until a stream's first message."""
+    code = "import sys, producer.import_child; print({'sqlalchemy', 'psycopg'} & sys.modules.keys())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout == "set()\n"

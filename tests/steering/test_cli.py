@@ -109,7 +109,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal(
-    migrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    migrated_sqlite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Terminal]:
     (tmp_path / "accounts.toml").write_text(ACCOUNTS, "utf-8")
     environment = {
@@ -122,7 +122,7 @@ def terminal(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    (tmp_path / "test.db").write_bytes(migrated.read_bytes())
+    (tmp_path / "test.db").write_bytes(migrated_sqlite.read_bytes())
     settings_module.settings.cache_clear()
     yield Terminal(capsys, monkeypatch, tmp_path)
     settings_module.settings.cache_clear()

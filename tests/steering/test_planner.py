@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from models.reassign import Target, movable, reassign
 from models.states import BatchState
 from models.steering import steering_of
+from models.tables import Batch
 from models.types import new_id
 from producer import planner
 from producer.control import steer
@@ -16,10 +18,10 @@ from tests.steering.world import START, World, new_york, uk
 WINDOW = {"window": {"from": "09:00", "to": "20:00"}}
 
 
-def due(world: World, account: str = "qikli", most: int = 100) -> int:
+def due(world: World, account: str = "qikli") -> int:
     """How many batches the dispatcher would take now."""
     with world.database.write() as session:
-        return len(choose(session, account, most, world.now))
+        return len(choose(session, world.accounts[account], world.now))
 
 
 def test_recipients_of_different_zones_are_in_different_batches(world: World) -> None:
@@ -61,7 +63,7 @@ def test_nothing_of_a_steered_campaign_leaves_before_it_is_planned(world: World)
 
 
 def test_a_number_whose_zones_are_never_open_at_once_is_refused_with_the_reason(world: World) -> None:
-    campaign = world.campaign(["+61491570156"] + uk(1), {"window": {"from": "09:00", "to": "10:00"}})
+    campaign = world.campaign(["+61491570156", *uk(1)], {"window": {"from": "09:00", "to": "10:00"}})
     steer(world.database, world.now)
     assert world.states(campaign) == {"rejected": 1, "queued": 1}
     refused = world.messages(campaign)[0]
@@ -136,3 +138,14 @@ def test_every_message_is_in_one_batch_and_positions_count_them() -> None:
     canary = {batch["id"] for batch in batches if batch["position"] < 5}
     assert sorted(message["n"] for message in messages if message["batch_id"] in canary) == [0, 1, 2, 3, 4]
     assert sum(batch["size"] for batch in batches) == 12
+
+
+def test_messages_that_move_to_another_account_keep_their_time_and_place(world: World) -> None:
+    campaign = world.campaign(uk(30), {"canary": {"size": 10}})
+    rest = world.batches(campaign)[1]
+    with world.database.write() as session:
+        rows = movable(session, rest.id)
+        reassign(session, session.get_one(Batch, rest.id), rows, Target("quicksms", "Drumline", 50), "away", world.now)
+    moved = [batch for batch in world.batches(campaign) if batch.account == "quicksms"]
+    assert [(batch.position, batch.not_before) for batch in moved] == [(10, UNPLANNED)]
+    assert steer(world.database, world.now).planned == 1

@@ -1,5 +1,7 @@
 """What steering means when a batch is about to leave: window, validity, caps. The real steps, without the wire."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
@@ -7,15 +9,17 @@ import pytest
 
 from models import leases
 from models.leases import Lease
-from models.states import BatchState, MessageState
+from models.states import BatchState, CampaignState, MessageState
 from models.steering import Caps, steering_of
 from models.tables import Batch, Campaign
+from models.types import new_id
 from producer.control import steer
+from providers.wire import Request
 from tests.steering.test_planner import WINDOW, due
 from tests.steering.world import START, World, new_york, uk
 from workers.brief import Brief, brief_of, defer
 from workers.caps import Candidate, Contact, judge, moves_against, span
-from workers.submit import _load
+from workers.submit import Chunk, _load, _write_intents
 
 NOTHING = Caps(0, 86_400, 0)
 NOBODY = UUID(int=9)
@@ -171,6 +175,27 @@ def test_a_campaign_that_overtakes_between_load_and_intent_is_seen(world: World)
     world.end(world.messages(rival), MessageState.SENT)
     with world.database.write() as session:
         assert len(moves_against(session, caps, [candidate], world.now)) == 1
+
+
+def test_of_two_campaigns_that_write_their_intents_at_once_one_passes(world: World) -> None:
+    caps = Caps(1, 86_400, 0)
+    ready = threading.Barrier(2)
+
+    def intend(template: str) -> int:
+        campaign = world.campaign(uk(1), template=template)
+        taken = lease(world, world.batches(campaign)[0])
+        with world.database.write() as session:
+            (message, position), *_ = _load(session, taken, Brief(), world.now, 10)
+        chunk = Chunk(new_id(), (message,), {message.id: position}, Request("POST", "http://127.0.0.1:1/", {}))
+        attempt = {"id": chunk.attempt_id, "account": "qikli", "kind": "submit", "messages": 1, "segments": 1}
+        ready.wait(timeout=30)
+        with world.database.write() as session:
+            state, moved = _write_intents(session, taken, [(chunk, attempt)], caps, world.now)
+        assert state is CampaignState.RUNNING
+        return len(moved)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(intend, ["One", "Two"])) == 1
 
 
 def test_a_message_never_counts_against_itself() -> None:

@@ -19,7 +19,8 @@ from config import names
 from config.accounts import Account
 from config.settings import Settings
 from models.database import Database
-from models.moves import add_counts, trail_line
+from models.moves import add_counts
+from models.plain import trail_line
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import Batch, Campaign, Lane, Message
 from models.types import new_id

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from config.accounts import Account, Limit
 from config.settings import Settings
 from models.database import Database
-from models.queries import counts, recount
+from models.queries import account_status, counts, recount
 from models.states import BatchState, MessageState
 from models.tables import Attempt, Batch, DeliveryReport, InboxPage, Message
 from producer.dispatch import choose
@@ -24,7 +24,7 @@ from providers.http import HttpClient
 from tests.support.clock import Clock
 from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
 from tests.support.scripted import Line, Scripted
-from workers import sweep
+from workers import closing, sweep
 from workers.breaker import BreakerUnavailable, Probe
 from workers.reconcile import apply_inbox
 from workers.runtime import AccountRuntime, Runtime
@@ -132,6 +132,12 @@ class World:
         with self.database.read() as session:
             return session.get_one(Batch, batch_id)
 
+    def parked_for(self, account: str) -> float:
+        """Seconds that nothing is dispatched to an account."""
+        with self.database.write() as session:
+            until = account_status(session, account).parked_until
+        return 0.0 if until is None else (until - self.clock()).total_seconds()
+
     def attempts(self) -> list[Attempt]:
         with self.database.read() as session:
             return list(session.execute(select(Attempt).order_by(Attempt.started_at, Attempt.id)).scalars())
@@ -153,10 +159,10 @@ class World:
             for name, value in values.items():
                 setattr(row, name, value)
 
-    def dispatch(self, name: str = "", most: int = 8) -> list[UUID]:
-        account = name or next(iter(self.accounts))
+    def dispatch(self, name: str = "") -> list[UUID]:
+        account = self.accounts[name or next(iter(self.accounts))]
         with self.database.write() as session:
-            return [job.batch_id for job in choose(session, account, most, self.clock())]
+            return [job.batch_id for job in choose(session, account, self.clock())]
 
     def submit(self, batch_id: UUID, runtime: Runtime | None = None) -> Ended:
         chosen = runtime or self.runtime
@@ -168,15 +174,17 @@ class World:
 
     def sweep(self) -> sweep.Swept:
         now = self.clock()
-        with self.database.write() as session:
+        write = self.database.write
+        expired, cancelled = closing.expire_all(write, now), closing.cancel_all(write, now)
+        with write() as session:
             return sweep.Swept(
                 *sweep.end_leases(session, now, FIRST_LOOK),
                 jobs_lost=sweep.requeue_lost_jobs(session, now),
                 orphans=sweep.free_orphans(session, now, self.settings.lease_seconds, FIRST_LOOK),
                 stranded=sweep.reopen_stranded(session, now),
-                expired=sweep.expire_queued(session, now),
+                expired=expired + sweep.expire_queued(session, now),
                 no_report=sweep.close_unreported(session, now, {}),
-                cancelled=sweep.cancel_queued(session, now),
+                cancelled=cancelled + sweep.cancel_queued(session, now),
                 completed=sweep.complete_campaigns(session, now),
             )
 

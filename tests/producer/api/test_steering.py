@@ -149,6 +149,14 @@ async def test_who_may_only_read_steers_nothing(desk: Desk, method: str, path: s
     assert answer.status_code == 403
 
 
+async def test_a_message_says_until_when_it_may_leave(desk: Desk) -> None:
+    paced = {"pacing": {"slice": 1, "every": 600}}
+    campaign_id = await desk.draft(recipients=people(2), start=True, validity=3600, steering=paced)
+    listed = (await desk.read.get(f"/v1/campaigns/{campaign_id}/messages")).json()["items"]
+    ends = [(await desk.read.get(f"/v1/messages/{item['id']}")).json()["expires_at"] for item in listed]
+    assert sorted(ends) == ["2026-03-01T13:00:00Z", "2026-03-01T13:10:00Z"]
+
+
 def _fail(desk: Desk, campaign_id: str, count: int) -> None:
     with desk.database.write() as session:
         session.execute(
