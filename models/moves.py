@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Table, select, update
@@ -40,8 +40,7 @@ class Move:
     only_from: frozenset[MessageState] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """What did become of it."""
 
     message_id: UUID
@@ -51,8 +50,7 @@ class Moved:
     new: MessageState
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
+class Locked(NamedTuple):
     """A message as it stands, locked until the transaction ends."""
 
     message_id: UUID
@@ -80,7 +78,7 @@ def lock_messages(session: Session, ids: Iterable[UUID]) -> dict[UUID, Locked]:
     if not wanted:
         return {}
     query = select(*_COLUMNS).where(among(session, Message.id, wanted)).order_by(Message.id)
-    return {row[0]: Locked(*row) for row in session.execute(query.with_for_update())}
+    return {row[0]: Locked._make(row) for row in session.execute(query.with_for_update())}
 
 
 def apply_moves(
@@ -93,9 +91,9 @@ def apply_moves(
     wanted = {move.message_id: move for move in moves}
     rows = lock_messages(session, wanted) if locked is None else locked
     allowed = [
-        (move, rows[message_id])
-        for message_id, move in sorted(wanted.items())
-        if message_id in rows and _allowed(move, rows[message_id])
+        (move, row)
+        for message_id, row in rows.items()
+        if (move := wanted.get(message_id)) is not None and _allowed(move, row)
     ]
     _write(session, [move for move, _ in allowed], now)
     done = [Moved(row.message_id, row.campaign_id, row.account, row.state, move.new) for move, row in allowed]
@@ -158,9 +156,10 @@ def set_facts(session: Session, facts: Mapping[UUID, Mapping[str, Any]]) -> None
 def count(session: Session, moved: Iterable[Moved]) -> None:
     """Keep the campaign's counters in step with moves, in a fixed order so that two transactions never cross."""
     delta: Counter[tuple[UUID, str, str]] = Counter()
-    for item in moved:
-        delta[(item.campaign_id, item.account, item.old)] -= 1
-        delta[(item.campaign_id, item.account, item.new)] += 1
+    ways = Counter((item.campaign_id, item.account, item.old, item.new) for item in moved)
+    for (campaign_id, account, old, new), n in ways.items():
+        delta[(campaign_id, account, old)] -= n
+        delta[(campaign_id, account, new)] += n
     add_counts(session, delta)
 
 
