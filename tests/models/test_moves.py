@@ -77,7 +77,9 @@ def test_a_move_of_nobody_is_left_out(database: Database, rows: tuple[UUID, list
     assert move(database, Move(uuid4(), S.SUBMITTING), Move(rows[1][0], S.SUBMITTING)) == [S.SUBMITTING]
 
 
-def test_a_late_truth_replaces_our_own_giving_up_and_is_an_end_itself(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
+def test_a_late_truth_replaces_our_own_giving_up_and_is_an_end_itself(
+    database: Database, rows: tuple[UUID, list[UUID]]
+) -> None:
     _, (first, *_) = rows
     move(database, Move(first, S.FAILED))
     assert get(database, first).final_at == NOW

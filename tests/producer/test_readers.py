@@ -46,8 +46,11 @@ FORMS: dict[str, tuple[Callable[[str], bytes], str]] = {
     "crlf": (lambda text: text.replace("\n", "\r\n").encode(), "utf-8"),
     "old mac": (lambda text: text.replace("\n", "\r").encode(), "utf-8"),
     "no line end": (lambda text: text.rstrip().encode(), "utf-8"),
-    "gzip": (lambda text: gzip.compress(text.encode()), "utf-8"),
-    "two gzip members": (lambda text: gzip.compress(text[:30].encode()) + gzip.compress(text[30:].encode()), "utf-8"),
+    "gzip": (lambda text: gzip.compress(text.encode(), mtime=0), "utf-8"),
+    "two gzip members": (
+        lambda text: gzip.compress(text[:30].encode(), mtime=0) + gzip.compress(text[30:].encode(), mtime=0),
+        "utf-8",
+    ),
     "zip": (lambda text: zipped(("people.csv", text.encode())), "utf-8"),
     "semicolons": (lambda text: text.replace(",", ";").encode(), "utf-8"),
     "tabs": (lambda text: text.replace(",", "\t").encode(), "utf-8"),
@@ -75,7 +78,7 @@ def test_a_stream_that_cannot_seek_is_read_and_a_path_too(tmp_path: object) -> N
         def seekable(self) -> bool:
             return False
 
-    for data in (PLAIN.encode(), gzip.compress(PLAIN.encode()), zipped(("a.csv", PLAIN.encode()))):
+    for data in (PLAIN.encode(), gzip.compress(PLAIN.encode(), mtime=0), zipped(("a.csv", PLAIN.encode()))):
         assert [row.row_no for row in read_rows(Pipe(data))] == [2, 3, 6]
     path = f"{tmp_path}/people.csv"
     with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 (a path as text is what is tested)
@@ -105,7 +108,7 @@ BAD_FILES = [
     (b'{"name": "Ann"}\n', FileFault.NO_NUMBER_COLUMN),
     (b'"phone,name\n1,2\n', FileFault.QUOTES),
     (b"phone,name\n" + b'1,"x\n' * 1_100, FileFault.QUOTES),
-    (gzip.compress(b"phone\n" + b"0" * 30_000_000), FileFault.TOO_LARGE),
+    (gzip.compress(b"phone\n" + b"0" * 30_000_000, mtime=0), FileFault.TOO_LARGE),
     (zipped(("a.csv", b"phone\n" + b"0" * 30_000_000)), FileFault.TOO_LARGE),
     (zipped(("a.csv", b"phone\n1\n"), ("b.csv", b"phone\n1\n")), FileFault.FORMAT),
     (zipped(), FileFault.FORMAT),
@@ -138,7 +141,7 @@ def test_the_error_names_what_was_found_and_what_would_do() -> None:
 @pytest.mark.parametrize("cut", [1, 8, 100, 2_000])
 def test_a_truncated_gzip_is_an_error_at_its_end(cut: int) -> None:
     lines = "".join(f"+447700900{n % 1000:03},x{n * 7919 % 10007}\n" for n in range(20_000))
-    packed = gzip.compress(("phone,name\n" + lines).encode())
+    packed = gzip.compress(("phone,name\n" + lines).encode(), mtime=0)
     with pytest.raises(FileError) as caught:
         rows_of(packed[:-cut])
     assert caught.value.fault is FileFault.TRUNCATED
