@@ -10,7 +10,7 @@ from models.states import MessageState as S
 from models.states import may
 from providers.base import Accepted, Failure, FailureClass, Refused, Unclear
 from providers.wire import NotSent
-from workers.decide import FOLLOWS, Follow, Position, Rules, decide, report_deadline
+from workers.decide import FOLLOWS, Follow, Position, Rules, decide
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 AT = Position(tries=0, looks=0, ref_round=1, validity=None)
@@ -65,12 +65,12 @@ def test_an_acceptance_wipes_the_refusals_before_it(state: S) -> None:
     found = decide(Accepted("x", state), AT, NOW, RULES)
     assert (found.state, found.values["code"], found.values["reason"]) == (state, None, None)
     if state is not S.HELD:
-        assert found.values["deadline"] == report_deadline(NOW, None, 100.0)
+        assert found.values["deadline"] == RULES.deadline(NOW, None)
 
 
 def test_a_message_held_until_nobody_knows_when_is_watched_a_week_longer() -> None:
     found = decide(Accepted("x", S.HELD), AT, NOW, RULES)
-    assert found.values["deadline"] == report_deadline(NOW + timedelta(days=7), None, 100.0)
+    assert found.values["deadline"] == RULES.deadline(NOW + timedelta(days=7), None)
 
 
 def test_a_release_beyond_all_reason_is_no_release() -> None:

@@ -31,7 +31,7 @@ from tests.support.rows import ACCOUNT
 from tests.support.scripted import OK, Scripted
 from tests.support.world import Sent, World
 from tests.workers.conftest import MakeWorld
-from workers.resolve import RETRY_SECONDS, resolve_unknown
+from workers.resolve import resolve_unknown
 
 AFTER = (5.0, 30.0, 120.0)
 
@@ -137,7 +137,7 @@ def test_a_look_without_an_answer_costs_no_look_and_is_repeated_soon(make_world:
     case = unknown_world(make_world, LookUpBy.QUERY)
     case.sees(lambda sought: NoAnswer("timeout"))
     for _ in range(6):
-        assert case.look(RETRY_SECONDS + 1) == 1
+        assert case.look(case.world.settings.look_up_retry_seconds + 1) == 1
         assert (case.row.state, case.row.looks) == (S.UNKNOWN, 0)
 
 
@@ -177,7 +177,7 @@ def test_a_message_is_looked_for_by_one_worker_at_a_time(make_world: MakeWorld) 
 
     case.world.clock.advance(6)
     with case.world.database.write() as session:
-        assert len(claim(session, ACCOUNT, case.world.clock(), 10)) == 1
+        assert len(claim(session, ACCOUNT, case.world.clock(), 120.0, 10)) == 1
     assert case.look() == 0
     assert asked == []
 
