@@ -31,7 +31,7 @@ def test_a_room_is_the_one_of_this_repository(room: str) -> None:
 def consumed() -> set[str]:
     """Every queue that some worker of the stack listens to."""
     accounts = load_accounts(SETTINGS.accounts_file, secrets=False)
-    commands = [worker_command("control", [names.CONTROL_QUEUE, names.REPORTS_QUEUE])]
+    commands = [worker_command("control", names.SHARED_QUEUES)]
     for group, members in groups(accounts.values()).items():
         queues = [queue for account in members for queue in names.queues_of(account)]
         commands.append(worker_command(group, queues))
@@ -60,7 +60,7 @@ def test_every_named_task_is_there_in_a_worker() -> None:
     }
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
-    wanted = {*names.CONTROL_TASKS, *names.REPORTS_TASKS, *names.ACCOUNT_TASKS, names.SUBMIT_BATCH}
+    wanted = {*names.CONTROL_TASKS, *names.REPORTS_TASKS, *names.EVENTS_TASKS, *names.ACCOUNT_TASKS, names.SUBMIT_BATCH}
     assert wanted <= set(found.stdout.split())
 
 

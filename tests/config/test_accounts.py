@@ -37,10 +37,22 @@ def load(tmp_path: Path, text: str, *, secrets: bool = True) -> dict[str, Accoun
 
 def test_everything_a_file_can_say_is_read(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD)["acme"] == Account(
-        "acme", "quicksms", "https://api.example.com/v2", {"api_key": "k3y"},
-        (Limit(60, 60.0), Limit(10, 0.25, Counts.MESSAGES)), (), 7, 100, 5.0, "fast", ("MyStore",), "Own",
-        Poll(120.0, 50), Webhook(True, "h00k", "t0ken"), {"anything": 1},
-    )  # fmt: skip
+        name="acme",
+        provider="quicksms",
+        base_url="https://api.example.com/v2",
+        credentials={"api_key": "k3y"},
+        limits=(Limit(60, 60.0), Limit(10, 0.25, Counts.MESSAGES)),
+        poll_limits=(),
+        max_connections=7,
+        request_cap=100,
+        timeout=5.0,
+        group="fast",
+        senders=("MyStore",),
+        sender="Own",
+        poll=Poll(120.0, 50),
+        webhook=Webhook(True, "h00k", "t0ken"),
+        options={"anything": 1},
+    )
 
 
 def test_the_least_a_file_can_say_is_enough(tmp_path: Path) -> None:

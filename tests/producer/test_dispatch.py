@@ -18,12 +18,19 @@ from models.database import Database
 from models.queries import account_status
 from models.states import BatchState, CampaignState
 from models.tables import Batch, Campaign
-from producer.dispatch import choose, depth, dispatch
+from producer.dispatch import choose, dispatch
 from tests.support.clock import START
 from tests.support.rows import ACCOUNT, add_batch, add_campaign
 from workers.sweep import JOB_LOST_SECONDS, requeue_lost_jobs
 
-LIMITED = {ACCOUNT: Account(ACCOUNT, "scripted", "http://127.0.0.1:1", limits=(Limit(1, 1.0),))}
+LIMITED = {ACCOUNT: Account(ACCOUNT, "scripted", "http://127.0.0.1:1", limits=(Limit(1, 1.0),), max_connections=2)}
+
+
+@pytest.fixture(autouse=True)
+def plain_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many places as a test wants, and none beside them."""
+    monkeypatch.setattr("producer.dispatch.depth", lambda account: account.max_connections)
+    monkeypatch.setattr("producer.dispatch.NEWCOMERS", 0)
 
 
 class Broker:
@@ -45,13 +52,14 @@ def plan(database: Database, batches: int, **campaign: Any) -> tuple[UUID, list[
 
 def pick(database: Database, most: int = 2, seconds: float = 0.0) -> list[UUID]:
     with database.write() as session:
-        return [job.batch_id for job in choose(session, ACCOUNT, most, START + timedelta(seconds=seconds))]
+        account = Account(ACCOUNT, "scripted", "http://127.0.0.1:1", max_connections=most)
+        return [job.batch_id for job in choose(session, account, START + timedelta(seconds=seconds))]
 
 
 def test_the_queue_is_topped_up_to_its_depth_and_no_further(database: Database) -> None:
     plan(database, 5)
     broker = Broker()
-    assert dispatch(database, LIMITED, broker, START) == depth(LIMITED[ACCOUNT]) == 2
+    assert dispatch(database, LIMITED, broker, START) == 2
     assert dispatch(database, LIMITED, broker, START) == 0
     assert {(name, queue) for name, _, queue in broker.jobs} == {(names.SUBMIT_BATCH, names.submit_queue(ACCOUNT))}
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.fair import PRIORITY, LaneView, next_turn
+from models.priority import PRIORITY
+from producer.fair import LaneView, next_turn
 
 SIZE = 100
 
@@ -25,7 +26,7 @@ class Queue:
         found = next_turn([lane for lane in self.lanes.values() if lane.campaign_id not in idle], self.time)
         assert found is not None
         lane = found.lane
-        self.time = found.start
+        self.time = max(self.time, found.virtual_time)
         finish = found.finish(SIZE)
         self.lanes[lane.campaign_id] = LaneView(lane.campaign_id, finish, lane.weight, lane.priority)
         return lane.campaign_id

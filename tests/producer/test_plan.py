@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.accounts import Account, Counts, Limit
-from producer.plan import MOST_IN_BATCH, Rota, RouteError, batch_size, check_route, parse_route
+from config.pace import MOST_IN_BATCH, batch_size
+from producer.plan import Rota, RouteError, check_route, parse_route
 
 KNOWN = ["cliqtel", "qikli", "quicksms"]
 
