@@ -224,8 +224,10 @@ def test_a_validity_over_48_hours_is_warned_of() -> None:
 # --- answers to a submit ---------------------------------------------------------------------------------------------
 
 
-def refused(code: str, klass: FailureClass, reason: str, after: float | None = None) -> Refused:
-    return Refused(Failure(code, klass, reason), after, new_ref=True)
+def refused(
+    code: str, klass: FailureClass, reason: str, after: float | None = None, *, opt_out: bool = False
+) -> Refused:
+    return Refused(Failure(code, klass, reason, opt_out=opt_out), after, new_ref=True)
 
 
 CASES = [
@@ -243,7 +245,7 @@ CASES = [
         answered(entry("ref-2", 5, 10), entry("ref-1", 1, 26)),
         {
             "1": accepted("ref-1"),
-            "2": refused("10", F.RECIPIENT, "REJECTED_DND: on the do-not-disturb register"),
+            "2": refused("10", F.RECIPIENT, "REJECTED_DND: on the do-not-disturb register", opt_out=True),
         },
     ),
     SubmitCase(
