@@ -270,6 +270,7 @@ def _judge(world: World) -> Verdict:
     query = select(Message, func.coalesce(Message.text, Campaign.common_text)).join(
         Campaign, Campaign.id == Message.campaign_id
     )
+    ledger = world.control.ledger()  # first: a report that arrives in between makes our side newer, never older
     with world.database.read() as session:
         fates = [
             Fate(
@@ -281,7 +282,6 @@ def _judge(world: World) -> Verdict:
             )
             for m, text in session.execute(query).tuples()
         ]  # fmt: skip
-    ledger = world.control.ledger()
     return judge(fates, [Acceptance(entry_of(item), bool(item["reported"])) for item in ledger])
 
 
