@@ -219,6 +219,7 @@ def _send(world: World, strikes: Strikes, outcome: Outcome) -> None:
         time.sleep(min(0.1, max(0.0, events[0][0] - elapsed)) if events else 0.3)
     strikes.end()
     outcome.wrong += [("", text) for text in strikes.wrong]
+    outcome.facts["died"] = strikes.died
     outcome.facts["campaign_seconds"] = round(time.monotonic() - started)
 
 
