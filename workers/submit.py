@@ -108,6 +108,7 @@ class BatchWork:
         self.lease = lease
         self.flights: set[asyncio.Task[None]] = set()
         self.airborne: set[asyncio.Task[Any] | None] = set()  # those that wait for the provider
+        self.handed_over: set[asyncio.Task[Any] | None] = set()  # those given up because the process ends
         self.waiting: deque[tuple[Outgoing, Position]] = deque()
         self.requests = 0
         self._safe_until = leased_at + runtime.lease_seconds - SEND_MARGIN
@@ -317,7 +318,7 @@ class BatchWork:
         return None if isinstance(answer, Wait) else answer
 
     async def _exchange(self, request: Request, not_after: float) -> Reply | NotSent | OutcomeUnknown:
-        """The answer, or what is known without one. Only `_hand_over` cancels in here."""
+        """The answer, or what is known without one."""
         flight = asyncio.current_task()
         with watched() as watch:
             try:
@@ -326,8 +327,9 @@ class BatchWork:
             except (NotSent, OutcomeUnknown) as error:
                 return error
             except asyncio.CancelledError:
-                if flight is not None:
-                    flight.uncancel()
+                if flight is None or flight not in self.handed_over:
+                    raise
+                flight.uncancel()
                 detail = "the process ended before the answer came"
                 return OutcomeUnknown("shutdown", detail) if watch.written else NotSent("shutdown", detail)
             finally:
@@ -412,8 +414,9 @@ class BatchWork:
 
     def _hand_over(self) -> None:
         """Requests under way when the process has to end: their outcome is unknown, and somebody else will ask."""
-        for flight in tuple(self.airborne):
+        for flight in self.airborne - self.handed_over:
             if flight is not None:
+                self.handed_over.add(flight)
                 flight.cancel()
 
     async def _keep_lease(self) -> None:

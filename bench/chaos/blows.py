@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bench.chaos.run import World
 
 SHUTDOWN = float(SETTINGS["DRUMLINE_SHUTDOWN_SECONDS"])
+RESTART_AFTER = 1.0  # seconds
 GRACE = 4.0  # seconds beyond the shutdown time that a busy machine may take
 
 
@@ -42,13 +43,17 @@ class Strikes:
         self.later: Callable[[float, Callable[[], None]], None] = lambda seconds, action: None
         self._database_down = False
         self._ending: list[Program] = []
+        self._down: set[str] = set()  # killed by a blow, to be started again by it
+        self._found_dead: dict[str, float] = {}
+        self.died = 0  # processes that ended by themselves
 
     def strike(self, blow: Blow) -> None:
         self.tell(f"    {blow}")
         _BLOWS[blow.kind](self, blow)
 
     def watch(self) -> None:
-        """Start again what SIGTERM has ended; note what takes too long to end."""
+        """Start again what SIGTERM has ended, or what died by itself; note what takes too long to end."""
+        self._keep_up()
         for program in list(self._ending):
             if not program.alive:
                 self._ending.remove(program)
@@ -58,6 +63,22 @@ class Strikes:
                 program.kill()
                 self._ending.remove(program)
                 program.start()
+
+    def _keep_up(self) -> None:
+        """What every supervisor does: a process that ended by itself (no log can be written on a full disk) is started
+        again after a second."""
+        now = time.monotonic()
+        for name, program in self.world.fleet.programs.items():
+            if program.alive or name in self._down or program in self._ending:
+                self._found_dead.pop(name, None)
+            elif now - self._found_dead.setdefault(name, now) > RESTART_AFTER:
+                self.died += 1
+                del self._found_dead[name]
+                program.start()
+
+    def _start(self, program: Program) -> None:
+        self._down.discard(program.name)
+        program.start()
 
     def _overdue(self, program: Program) -> bool:
         return program.terminated_at is not None and time.monotonic() - program.terminated_at > SHUTDOWN + GRACE
@@ -72,9 +93,12 @@ class Strikes:
     # --- processes ---------------------------------------------------------------------------------------------------
 
     def kill(self, blow: Blow) -> None:
-        program = self.world.fleet[blow.target]
+        self._kill(self.world.fleet[blow.target], blow.seconds)
+
+    def _kill(self, program: Program, seconds: float) -> None:
         program.kill()
-        self.later(blow.seconds, program.start)
+        self._down.add(program.name)
+        self.later(seconds, lambda: self._start(program))
 
     def term(self, blow: Blow) -> None:
         program = self.world.fleet[blow.target]
@@ -99,9 +123,7 @@ class Strikes:
     # --- Redis -------------------------------------------------------------------------------------------------------
 
     def redis_kill(self, blow: Blow) -> None:
-        program = self.world.fleet["redis"]
-        program.kill()
-        self.later(blow.seconds, program.start)
+        self._kill(self.world.fleet["redis"], blow.seconds)
 
     def redis_empty(self, blow: Blow) -> None:
         self.redis_kill(blow)

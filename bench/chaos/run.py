@@ -219,6 +219,7 @@ def _send(world: World, strikes: Strikes, outcome: Outcome) -> None:
         time.sleep(min(0.1, max(0.0, events[0][0] - elapsed)) if events else 0.3)
     strikes.end()
     outcome.wrong += [("", text) for text in strikes.wrong]
+    outcome.facts["died"] = strikes.died
     outcome.facts["campaign_seconds"] = round(time.monotonic() - started)
 
 
@@ -270,6 +271,7 @@ def _judge(world: World) -> Verdict:
     query = select(Message, func.coalesce(Message.text, Campaign.common_text)).join(
         Campaign, Campaign.id == Message.campaign_id
     )
+    ledger = world.control.ledger()  # first: a report that arrives in between makes our side newer, never older
     with world.database.read() as session:
         fates = [
             Fate(
@@ -281,7 +283,6 @@ def _judge(world: World) -> Verdict:
             )
             for m, text in session.execute(query).tuples()
         ]  # fmt: skip
-    ledger = world.control.ledger()
     return judge(fates, [Acceptance(entry_of(item), bool(item["reported"])) for item in ledger])
 
 
