@@ -29,8 +29,6 @@ lock:  ## renew both lock files (needs uv)
 bench-import: env  ## import a million rows into both databases; prints and writes JSON
 	$(PY) -m bench.import_
 
-.PHONY: bench-import chaos help env test lint lock demo up
-
 demo: env  ## send the example campaign through four simulated providers and check every message
 	@$(PY) -m producer demo
 
@@ -43,12 +41,10 @@ FIRST ?= 1
 chaos: env  ## campaigns under faults and kills, checked message by message (SEEDS=20 FIRST=1 DB=both|sqlite|postgresql, SEED=n for one)
 	$(PY) -m bench.chaos --db $(DB) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
 
-.PHONY: bench-limits
-
 bench-limits: env  ## are the limits kept and used? (about 15 minutes; ARGS="--seconds 30" for less)
 	@$(PY) -m bench.limits $(ARGS)
 
-.PHONY: bench-dlr
-
 bench-dlr: env  ## what delivery reports cost, with a million messages (about 30 minutes; ARGS="--messages 100000 --reports 50000 --drain 0" for less)
 	@$(PY) -m bench.dlr $(ARGS)
+
+.PHONY: help env test lint lock bench-import demo up chaos bench-limits bench-dlr

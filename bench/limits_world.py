@@ -305,5 +305,5 @@ def left_by(running: World, campaign_id: UUID) -> tuple[int, datetime | None]:
 def attempts_by_outcome(running: World) -> dict[str, int]:
     """How the requests ended; `not_sent` are permits whose moment was missed."""
     with running.database.read() as session:
-        rows = session.execute(select(Attempt.outcome, func.count()).group_by(Attempt.outcome)).tuples()
+        rows = session.execute(select(Attempt.outcome, func.count()).group_by(Attempt.outcome))
         return {str(outcome): count for outcome, count in rows}

@@ -145,7 +145,7 @@ def sender_costs(
 def _costs(session: Session, query: Select[datetime, int, int], now: datetime) -> list[tuple[float, int, int, int]]:
     return [
         (max(0.0, (now - started).total_seconds()), 1, messages, segments)
-        for started, messages, segments in session.execute(query).tuples()
+        for started, messages, segments in session.execute(query)
     ]
 
 

@@ -153,7 +153,7 @@ def _busy(session: Session, account: str) -> Counter[UUID]:
         .where(Batch.account == account, Batch.state.in_((BatchState.DISPATCHED, BatchState.LEASED)))
         .group_by(Batch.campaign_id)
     )
-    return Counter(dict(session.execute(query).tuples().all()))
+    return Counter(dict(session.execute(query).all()))
 
 
 def _throttled(session: Session, account: Account) -> frozenset[UUID]:
@@ -187,7 +187,7 @@ def _lanes(session: Session, account: str, now: datetime) -> list[LaneView]:
         .join(Campaign, Campaign.id == Lane.campaign_id)
         .where(Lane.account == account, Campaign.state == CampaignState.RUNNING, due)
     )
-    return [LaneView(*row) for row in session.execute(query).tuples()]
+    return [LaneView(*row) for row in session.execute(query)]
 
 
 def _take(session: Session, account: str, campaign_id: UUID, now: datetime) -> tuple[UUID, int] | None:

@@ -88,7 +88,7 @@ def _busy(session: Session) -> dict[tuple[str, BatchState], int]:
         .where(Batch.state.in_(states))
         .group_by(Batch.account, Batch.state)
     )
-    return {(account, state): count for account, state, count in session.execute(query).tuples()}
+    return {(account, state): count for account, state, count in session.execute(query)}
 
 
 def give_order(session: Session, account: str, order: Order, note: str) -> None:

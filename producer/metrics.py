@@ -57,9 +57,9 @@ def _messages(session: Session, now: datetime) -> Iterator[Metric]:
     query = select(CampaignCount.account, CampaignCount.state, func.sum(CampaignCount.n)).group_by(
         CampaignCount.account, CampaignCount.state
     )
-    yield _gauge("messages", "Messages by account and state.", ("account", "state"), session.execute(query).tuples())
+    yield _gauge("messages", "Messages by account and state.", ("account", "state"), session.execute(query))
     campaigns = select(Campaign.state, func.count()).group_by(Campaign.state)
-    yield _gauge("campaigns", "Campaigns by state.", ("state",), session.execute(campaigns).tuples())
+    yield _gauge("campaigns", "Campaigns by state.", ("state",), session.execute(campaigns))
 
 
 def _queue(session: Session, now: datetime) -> Iterator[Metric]:
@@ -68,21 +68,19 @@ def _queue(session: Session, now: datetime) -> Iterator[Metric]:
         .where(Batch.state.in_((BatchState.DISPATCHED, BatchState.LEASED)))
         .group_by(Batch.account, Batch.state)
     )
-    yield _gauge("batches", "Batches on Redis or in work.", ("account", "state"), session.execute(busy).tuples())
+    yield _gauge("batches", "Batches on Redis or in work.", ("account", "state"), session.execute(busy))
     oldest = (
         select(Batch.account, func.min(Batch.not_before))
         .join(Campaign, Campaign.id == Batch.campaign_id)
         .where(Batch.state == BatchState.PLANNED, Batch.not_before <= now, Campaign.state == CampaignState.RUNNING)
         .group_by(Batch.account)
     )
-    ages = [(account, (now - due).total_seconds()) for account, due in session.execute(oldest).tuples()]
+    ages = [(account, (now - due).total_seconds()) for account, due in session.execute(oldest)]
     yield _gauge("oldest_due_batch_seconds", "How long the oldest due batch has waited.", ("account",), ages)
     unknown = (
         select(Message.account, func.count()).where(Message.state == MessageState.UNKNOWN).group_by(Message.account)
     )
-    yield _gauge(
-        "unknown_open", "Messages whose outcome is not known.", ("account",), session.execute(unknown).tuples()
-    )
+    yield _gauge("unknown_open", "Messages whose outcome is not known.", ("account",), session.execute(unknown))
 
 
 def _attempts(session: Session, now: datetime) -> Iterator[Metric]:
@@ -95,7 +93,7 @@ def _attempts(session: Session, now: datetime) -> Iterator[Metric]:
     )
     labels = ("account", "kind", "status")
     text = f"Requests of the last {RECENT_SECONDS:g} s; status 0: no answer."
-    yield _gauge("requests_recent", text, labels, session.execute(query).tuples())
+    yield _gauge("requests_recent", text, labels, session.execute(query))
     yield _gauge(
         "request_seconds_recent",
         f"Share of the requests of the last {RECENT_SECONDS:g} s answered within `le` seconds.",
@@ -127,7 +125,7 @@ def _reports(session: Session, now: datetime) -> Iterator[Metric]:
         .where(DeliveryReport.applied_at.is_(None))
         .group_by(DeliveryReport.account)
     )
-    rows = session.execute(unmatched).tuples()
+    rows = session.execute(unmatched)
     yield _gauge("reports_unmatched", "Reports whose message is not known (yet).", ("account",), rows)
     open_query = (
         select(Message.account, func.min(Message.submitted_at))

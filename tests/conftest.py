@@ -14,10 +14,15 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from models.database import Database
 from tests.support.postgres_server import EmbeddedPostgres
 from tests.support.redis_server import EmbeddedRedis
+
+# A busy machine is no reason to fail: properties are about values, never about time.
+settings.register_profile("drumline", deadline=None)
+settings.load_profile("drumline")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -492,7 +492,7 @@ def _candidate(message: Outgoing) -> Candidate:
 
 def _opted_out(session: Session, rows: Sequence[Message]) -> set[tuple[str, str]]:
     query = select(Suppression.msisdn, Suppression.sender).where(Suppression.msisdn.in_([row.msisdn for row in rows]))
-    return set(session.execute(query).tuples()) if rows else set()
+    return set(session.execute(query)) if rows else set()
 
 
 def _closing(row: Message, opted_out: set[tuple[str, str]], expires_at: datetime | None, now: datetime) -> Move | None:

@@ -74,7 +74,7 @@ def _turn_unknown(session: Session, which: ColumnElement[bool], now: datetime, f
             {"not_before": now + timedelta(seconds=_seconds(first_look, account)), "looks": 0},
             attempt,
         )
-        for message_id, account, attempt in session.execute(query).tuples()
+        for message_id, account, attempt in session.execute(query)
     ]
     return len(apply_moves(session, moves, now))
 
@@ -175,7 +175,7 @@ def give_deadlines(session: Session, now: datetime, waits: Mapping[str, float] |
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
     )
-    found = session.execute(late).tuples().all()
+    found = session.execute(late).all()
     for account in {account for _, account in found}:
         wait = timedelta(seconds=waits[account]) if waits and account in waits else PATIENCE
         values = {"deadline": now + wait, "submitted_at": func.coalesce(Message.submitted_at, Message.attempted_at)}

@@ -175,7 +175,7 @@ class Strikes:
         """As if the broker delivered every job of every open batch twice more."""
         with self.world.database.read() as session:
             query = select(Batch.id, Batch.account).where(Batch.state != BatchState.DONE)
-            batches = session.execute(query).tuples().all()
+            batches = session.execute(query).all()
         with sender(self.world.fleet.environment) as send:
             for batch_id, account in [*batches, *batches]:
                 send(names.SUBMIT_BATCH, names.submit_queue(account), str(batch_id))

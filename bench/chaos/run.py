@@ -281,7 +281,7 @@ def _judge(world: World) -> Verdict:
                 ),
                 m.code,
             )
-            for m, text in session.execute(query).tuples()
+            for m, text in session.execute(query)
         ]  # fmt: skip
     return judge(fates, [Acceptance(entry_of(item), bool(item["reported"])) for item in ledger])
 

@@ -74,9 +74,9 @@ PLAIN = b"x" * 1000
 EXPANDED = {
     "as it is": (PLAIN, ""),
     "identity": (PLAIN, "identity"),
-    "gzip": (gzip.compress(PLAIN), "gzip"),
-    "capitals and the old name": (gzip.compress(PLAIN), " X-GZIP "),
-    "several members": (gzip.compress(PLAIN[:300]) + gzip.compress(PLAIN[300:]), "gzip"),
+    "gzip": (gzip.compress(PLAIN, mtime=0), "gzip"),
+    "capitals and the old name": (gzip.compress(PLAIN, mtime=0), " X-GZIP "),
+    "several members": (gzip.compress(PLAIN[:300], mtime=0) + gzip.compress(PLAIN[300:], mtime=0), "gzip"),
     "deflate": (zlib.compress(PLAIN), "deflate"),
     "raw deflate": (zlib.compress(PLAIN, wbits=-15), "deflate"),
 }

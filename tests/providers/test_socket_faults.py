@@ -165,7 +165,7 @@ def _with(headers: str, body: Any = lambda plain: plain) -> Any:
 
 
 _JSON = "Content-Type: application/json"
-_BOMB = gzip.compress(b" " * (40 * MEGABYTE))
+_BOMB = gzip.compress(b" " * (40 * MEGABYTE), mtime=0)
 DELIVERIES = (
     Delivery("plain", Fate.ACCEPTED, _with(_JSON)),
     Delivery("without a content type", Fate.ACCEPTED, _with("")),

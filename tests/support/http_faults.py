@@ -157,8 +157,8 @@ async def hangs_up_on_hello(peer: Peer) -> None:
     await peer.read()
 
 
-BOMB = gzip.compress(bytes(50 * MEGABYTE))
-GZIPPED = gzip.compress(b'{"ok": true}')
+BOMB = gzip.compress(bytes(50 * MEGABYTE), mtime=0)
+GZIPPED = gzip.compress(b'{"ok": true}', mtime=0)
 GZIP = "Content-Encoding: gzip"
 
 CASES = (

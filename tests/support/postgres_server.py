@@ -6,6 +6,7 @@ that costs milliseconds.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -53,6 +54,7 @@ class EmbeddedPostgres:
             self._admin.dispose()
         if self._server is not None:
             self._server.stop()
+            atexit.unregister(self._server._cleanup)  # it would make its lock file, and so the folder, once more
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, name: str) -> str:

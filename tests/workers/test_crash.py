@@ -111,7 +111,12 @@ def test_what_was_in_the_air_at_a_crash_is_unknown_and_never_queued(make_world: 
         await asyncio.Event().wait()
         return OK
 
+    async def never(answers: object) -> None:
+        await asyncio.Event().wait()
+
     async def die() -> None:
+        """As by SIGKILL: nobody writes down what the cancelled tasks may still have to say."""
+        victim.recorder._write = never
         work = asyncio.create_task(submit_batch(victim, sent.batch))
         await flying.wait()
         for task in {work} | (asyncio.all_tasks() - {asyncio.current_task()}):

@@ -45,7 +45,7 @@ def effects(world: World) -> list[str | None]:
 def test_a_report_moves_its_message_and_brings_all_its_facts(world: World) -> None:
     sent = submitted(world)
     at = world.clock() - timedelta(seconds=3)
-    facts = {"parts": 2, "price": Decimal("0.0405"), "currency": "EUR", "network": "26201", "channel": "SMS"}
+    facts: dict[str, Any] = {"parts": 2, "price": Decimal("0.0405"), "currency": "EUR", "network": "26201"}
     world.report(told(S.UNDELIVERED, sent.message, failure=GONE, at=at, **facts))
     row = world.message(sent.message)
     assert (row.state, row.code, row.klass, row.reason) == (S.UNDELIVERED, "27", "recipient", "absent subscriber")
@@ -135,7 +135,12 @@ def test_a_report_that_beats_our_own_commit_is_applied_and_the_answer_changes_no
 def test_an_early_report_known_by_the_providers_id_alone_waits_and_is_applied(world: World) -> None:
     sent = world.campaign(1)
     report = Report("d", S.DELIVERED, provider_id=f"p-{sent.message}")
-    world.line.answer = lambda request: (world.report(report), OK)[1]
+
+    def early(request: Request) -> Reply:
+        world.report(report)
+        return OK
+
+    world.line.answer = early
     world.submit(sent.batch)
     assert (world.message(sent.message).state, effects(world)) == (S.SUBMITTED, ["unmatched"])
     world.clock.advance(3)

@@ -37,7 +37,7 @@ async def test_variables_and_references_of_inline_recipients_reach_their_message
     campaign_id = await desk.draft(recipients=people(2))
     with desk.database.read() as session:
         query = select(Message.text, Message.reference).order_by(Message.row_no)
-        assert session.execute(query).tuples().all() == [("Hi P0", "r0"), ("Hi P1", "r1")]
+        assert session.execute(query).all() == [("Hi P0", "r0"), ("Hi P1", "r1")]
     assert (await desk.submit.get(f"/v1/campaigns/{campaign_id}")).json()["rows_total"] == 2
 
 

@@ -135,7 +135,7 @@ async def test_the_rate_is_what_left_in_the_last_minute_for_this_campaign(desk: 
     other = await desk.draft(recipients=people(2), start=True)
     desk.clock.pass_(minutes=5)
     with desk.database.write() as session:
-        batches = dict(session.execute(select(Batch.campaign_id, Batch.id)).tuples().all())
+        batches = dict(session.execute(select(Batch.campaign_id, Batch.id)).all())
         for batch, age, count in ((campaign_id, 10, 90), (campaign_id, 70, 1000), (other, 10, 7)):
             session.add(
                 Attempt(
