@@ -8,10 +8,6 @@ from tests.support.cluster import Ask, SandboxThread
 from tests.support.limit_model import most_in_any_window
 from tests.support.redis_server import EmbeddedRedis
 
-HICCUP = 0.25
-"""Seconds by which a crowded machine may note an arrival late: the simulator shares its processors and this process
-with the workers it judges. Its windows are shorter by so much, and as strict; the exact ones are the benchmark's."""
-
 
 def requests(sandbox: SandboxThread, provider: str) -> list[tuple[float, int]]:
     return [(at, 1) for at, _, _ in sandbox.arrivals(provider)]
@@ -21,13 +17,8 @@ def test_no_window_of_any_alignment_ever_holds_more_than_two_providers_allow(
     sandbox: Sandbox, cluster: MakeCluster
 ) -> None:
     box = sandbox(
-        quicksms={"limits": [{"limit": 60, "per_seconds": 3 - HICCUP}]},
-        cliqtel={
-            "limits": [
-                {"limit": 20, "per_seconds": 4 - HICCUP},
-                {"limit": 8, "per_seconds": 1 - HICCUP, "counts": "messages"},
-            ]
-        },
+        quicksms={"limits": [{"limit": 60, "per_seconds": 3}]},
+        cliqtel={"limits": [{"limit": 20, "per_seconds": 4}, {"limit": 8, "per_seconds": 1, "counts": "messages"}]},
     )
     quick = account(box, "quicksms", Limit(60, 3.0))
     cliq = account(box, "cliqtel", Limit(20, 4.0), Limit(8, 1.0, Counts.MESSAGES))
@@ -36,9 +27,9 @@ def test_no_window_of_any_alignment_ever_holds_more_than_two_providers_allow(
     work.plant(Ask("cliqtel", 120, 20))
     work.run(9.0)
     assert box.throttled("quicksms") == box.throttled("cliqtel") == 0
-    assert most_in_any_window(requests(box, "quicksms"), 3.0 - HICCUP) <= 60
-    assert most_in_any_window(requests(box, "cliqtel"), 4.0 - HICCUP) <= 20
-    assert most_in_any_window([(at, n) for at, n, _ in box.arrivals("cliqtel")], 1.0 - HICCUP) <= 8
+    assert most_in_any_window(requests(box, "quicksms"), 3.0) <= 60
+    assert most_in_any_window(requests(box, "cliqtel"), 4.0) <= 20
+    assert most_in_any_window([(at, n) for at, n, _ in box.arrivals("cliqtel")], 1.0) <= 8
     # Nine seconds allow 180 and 45; how much of that is used, the benchmark tells: here the machine may be busy.
     assert len(requests(box, "quicksms")) >= 60
     assert len(requests(box, "cliqtel")) >= 15
@@ -47,7 +38,7 @@ def test_no_window_of_any_alignment_ever_holds_more_than_two_providers_allow(
 def test_a_redis_that_forgets_everything_lets_nobody_send_more(
     sandbox: Sandbox, cluster: MakeCluster, redis_server: EmbeddedRedis
 ) -> None:
-    box = sandbox(quicksms={"limits": [{"limit": 40, "per_seconds": 4 - HICCUP}]})
+    box = sandbox(quicksms={"limits": [{"limit": 40, "per_seconds": 4}]})
     work = cluster([account(box, "quicksms", Limit(40, 4.0))])
     work.plant(Ask("quicksms", 400, 40))
     for _ in range(3):
@@ -55,14 +46,14 @@ def test_a_redis_that_forgets_everything_lets_nobody_send_more(
         redis_server.wipe()
     work.run(4.0)
     assert box.throttled("quicksms") == 0
-    assert most_in_any_window(requests(box, "quicksms"), 4.0 - HICCUP) <= 40
+    assert most_in_any_window(requests(box, "quicksms"), 4.0) <= 40
     assert len(requests(box, "quicksms")) >= 10
 
 
 def test_a_campaigns_own_rate_is_kept_over_all_workers_and_others_use_the_rest(
     sandbox: Sandbox, cluster: MakeCluster
 ) -> None:
-    box = sandbox(quicksms={"limits": [{"limit": 40, "per_seconds": 1 - HICCUP}]})
+    box = sandbox(quicksms={"limits": [{"limit": 40, "per_seconds": 1}]})
     work = cluster([account(box, "quicksms", Limit(40, 1.0))])
     slow = work.plant(Ask("quicksms", 200, 20, max_rate=4.0))
     fast = work.plant(Ask("quicksms", 400, 20))
@@ -81,12 +72,12 @@ def test_what_a_provider_counts_by_sender_is_counted_by_sender(sandbox: Sandbox,
     accepted = box.senders("quicksms")
     for sender in ("Alpha", "Beta"):
         moments = [(at, 1) for at, name in accepted if name == sender]
-        assert most_in_any_window(moments, 2.0 - HICCUP) <= 10
+        assert most_in_any_window(moments, 2.0) <= 10
         assert len(moments) >= 5
 
 
 def test_urgent_work_leaves_at_once_and_bulk_keeps_its_minimum(sandbox: Sandbox, cluster: MakeCluster) -> None:
-    box = sandbox(quicksms={"limits": [{"limit": 20, "per_seconds": 1 - HICCUP}]})
+    box = sandbox(quicksms={"limits": [{"limit": 20, "per_seconds": 1}]})
     work = cluster([account(box, "quicksms", Limit(20, 1.0))])
     bulk = work.plant(Ask("quicksms", 1000, 200, priority="low"))
     work.run(2.0)

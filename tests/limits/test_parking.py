@@ -65,7 +65,7 @@ def test_wrong_credentials_park_the_account_at_once_and_closing_the_breaker_lets
     work.settle()
     assert status(work).trial
     # One bad login only: the first request of an unproven account goes alone.
-    assert box.running.sandbox.providers["quicksms"].ledger.counts.unauthorized == 1
+    assert box.count("quicksms", "unauthorized") == 1
     assert work.step() == 0
     order(work, Order.CLOSE)
     assert status(work).order_word is None

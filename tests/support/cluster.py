@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
+import json
+import subprocess
+import sys
+import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from sqlalchemy import select, update
 
 from config import names
 from config.accounts import Account
-from config.settings import Settings
+from config.settings import ROOT, Settings
 from models.database import Database
 from models.moves import add_counts
 from models.plain import trail_line
@@ -25,7 +28,6 @@ from models.states import BatchState, CampaignState, MessageState
 from models.tables import Batch, Campaign, Lane, Message
 from models.types import new_id
 from producer.dispatch import dispatch
-from sandbox.server import Options, Running, serve
 from workers.runtime import Runtime
 from workers.snapshot import take_snapshot
 from workers.submit import submit_batch
@@ -34,41 +36,54 @@ TICK = 0.1
 
 
 class SandboxThread:
-    """A sandbox on a loop of its own, and its truth by plain function calls."""
+    """A sandbox in a process of its own, and its truth by plain function calls.
+
+    Its own process, because it judges by its clock when a request arrives: next to the workers on one interpreter it
+    would note arrivals late whenever they compute, and find fault with a limiter that kept its word.
+    """
 
     def __init__(self, config: Mapping[str, Mapping[str, Any]]) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.running: Running = self._run(serve(Options(config=config)))
-        bases: Any = self.running.announcement()["base_urls"]
-        self.base_urls: dict[str, str] = bases
+        self._folder = tempfile.TemporaryDirectory()
+        ready = Path(self._folder.name) / "ready.json"
+        self._process = subprocess.Popen([sys.executable, "-m", "sandbox", "--ready-file", str(ready)], cwd=ROOT)
+        deadline = time.monotonic() + 30
+        while not ready.exists():
+            assert self._process.poll() is None, "the sandbox did not start"
+            assert time.monotonic() < deadline, "the sandbox did not start in time"
+            time.sleep(0.02)
+        announced = json.loads(ready.read_text("utf-8"))
+        self._control = str(announced["control"])
+        self.base_urls: dict[str, str] = announced["base_urls"]
+        self.configure(config)
 
     def configure(self, config: Mapping[str, Mapping[str, Any]]) -> None:
-        async def change() -> None:
-            self.running.sandbox.control.configure(config)
-
-        self._run(change())
+        self._ask("config", json.dumps(config).encode())
 
     def arrivals(self, provider: str) -> list[tuple[float, int, bool]]:
         """(when by the sandbox's clock, messages, admitted) of every request that reached the limits."""
-        log = list(self.running.sandbox.providers[provider].ledger.arrivals)
+        log = json.loads(self._ask(f"arrivals?provider={provider}"))["arrivals"][provider]
         return [(at, messages, admitted) for at, _, _, messages, admitted in log]
 
     def senders(self, provider: str) -> list[tuple[float, str]]:
         """(when accepted, sender) of every accepted message."""
-        return [(e.accepted_at, e.sender) for e in list(self.running.sandbox.providers[provider].ledger.entries)]
+        entries = map(json.loads, self._ask(f"ledger?provider={provider}").splitlines())
+        return [(entry["accepted_at"], entry["sender"]) for entry in entries]
 
     def throttled(self, provider: str) -> int:
-        return self.running.sandbox.providers[provider].ledger.counts.throttled
+        return self.count(provider, "throttled")
+
+    def count(self, provider: str, what: str) -> int:
+        return int(json.loads(self._ask(f"stats?provider={provider}"))["providers"][provider][what])
 
     def close(self) -> None:
-        self._run(self.running.stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=5)
+        self._process.terminate()
+        self._process.wait(timeout=10)
+        self._folder.cleanup()
 
-    def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=20)
+    def _ask(self, what: str, body: bytes | None = None) -> bytes:
+        request = urllib.request.Request(f"{self._control}/{what}", data=body)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return bytes(answer.read())
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from workers.rate_seed import rows
 
 BUDGET = Budget("acme", (Window(20, 4.0),))
 QUICK = Budget("quick", (Window(12, 2.0),))
+ENOUGH = 12
 
 
 class Ledger:
@@ -53,7 +54,8 @@ async def work(url: str, ledger: Ledger, end: float, *, skew: float = 0.0) -> No
     """A worker that goes on through every loss of Redis, its clock `skew` seconds off."""
     async with Redis.from_url(url) as redis:
         limiter = RateLimiter(redis, ledger.recent, clock=lambda: time.monotonic() + skew)
-        while time.monotonic() < end:
+        # A crowded machine may take longer for the first windowful: it is waited for, so that the end is a count.
+        while time.monotonic() < end or (len(ledger.sent) < ENOUGH and time.monotonic() < end + 30):
             try:
                 grant = await limiter.acquire(QUICK, [Cost()] * 6, horizon=1.0)
             except LimiterUnavailable:
@@ -85,7 +87,7 @@ async def test_losing_redis_in_full_flight_never_breaks_the_limit(own_server: Em
     skews = (0.0, timedelta(hours=1).total_seconds(), -timedelta(minutes=7).total_seconds())
     await asyncio.gather(harm_it(), *(work(own_server.url, ledger, end, skew=skew) for skew in skews))
     assert ledger.most() <= 12
-    assert ledger.sent, "it goes on; how fast is for the benchmark to say"
+    assert len(ledger.sent) >= ENOUGH
     assert ledger.questions >= 2
 
 
