@@ -23,8 +23,8 @@ lint: env  ## ruff, mypy strict, import contracts
 	$(VENV)/bin/lint-imports
 
 lock:  ## renew both lock files (needs uv)
-	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml -o requirements.lock
-	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml --group dev -o requirements-dev.lock
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml --extra tracing -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml --extra tracing --group dev -o requirements-dev.lock
 
 bench-import: env  ## import a million rows into both databases; prints and writes JSON
 	$(PY) -m bench.import_
