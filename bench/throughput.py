@@ -1,6 +1,6 @@
 """Messages a second without limits: rows in the database at the start, every outcome recorded at the end.
 
-Run: python -m bench.throughput [--only one,qikli,qikberry] [--messages 50000] [--workers 2] [--postgres] [--profile DIR]
+Run: python -m bench.throughput [--only one,qikli,qikberry] [--messages 50000] [--workers 2] [--postgres] [--profile D]
 
 Sandbox, Redis, database and workers share the machine. Processor seconds are read from each process, so that every part
 has its own figure.
@@ -103,7 +103,11 @@ async def _until_left(running: World, campaign: UUID, messages: int) -> float:
 def _settled(running: World, campaign: UUID) -> int:
     with running.database.read() as session:
         query = text("SELECT coalesce(sum(n), 0) FROM campaign_counts WHERE campaign_id = :id AND state = 'submitted'")
-        return int(session.execute(query, {"id": campaign.hex if running.database.dialect == "sqlite" else campaign}).scalar_one())
+        return int(
+            session.execute(
+                query, {"id": campaign.hex if running.database.dialect == "sqlite" else campaign}
+            ).scalar_one()
+        )
 
 
 def processor(running: World) -> dict[str, float]:
@@ -124,14 +128,26 @@ def _own(child: Child) -> float:
 
 def _postmaster(running: World) -> int:
     with running.database.read() as session:
-        return int(Path(session.execute(text("SHOW data_directory")).scalar_one(), "postmaster.pid").read_text().split()[0])
+        return int(
+            Path(session.execute(text("SHOW data_directory")).scalar_one(), "postmaster.pid").read_text().split()[0]
+        )
 
 
 def _spies(running: World, folder: str | None) -> list[subprocess.Popen[bytes]]:
     if not folder:
         return []
     Path(folder).mkdir(parents=True, exist_ok=True)
-    spy = [str(Path(sys.executable).parent / "py-spy"), "record", "--duration", "8", "--rate", "100", "--gil", "--format", "raw"]
+    spy = [
+        str(Path(sys.executable).parent / "py-spy"),
+        "record",
+        "--duration",
+        "8",
+        "--rate",
+        "100",
+        "--gil",
+        "--format",
+        "raw",
+    ]
     return [
         subprocess.Popen([*spy, "--output", f"{folder}/{n}.txt", "--pid", str(child.pid)])
         for n, child in enumerate(running.workers[:1])
