@@ -38,7 +38,7 @@ from workers.way import Way, find_way
 
 log = structlog.get_logger("drumline.submit")
 
-SLICE = 500  # messages loaded at a time: bounds the memory of a large batch
+SLICE = 1000  # messages loaded at a time: bounds the memory of a large batch
 # Seconds after an intent in which its request may still leave: less than a limiter without memory allows for
 # (LimiterSettings.seed_slack), for it takes a request's age from its intent.
 BOARDING = 2.0

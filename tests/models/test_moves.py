@@ -138,7 +138,7 @@ def test_a_line_of_the_trail_is_one_line() -> None:
     assert trail_line(S.UNKNOWN, "a\nb", NOW) == f"{int(NOW.timestamp() * 1000)} unknown a b\n"
 
 
-# --- without a look first ----------------------------------------------------------------------------------------------
+# --- without a look first --------------------------------------------------------------------------------------------
 
 
 def submitting(database: Database, ids: list[UUID]) -> UUID:
@@ -197,4 +197,4 @@ def test_an_expected_move_without_an_attempt_reaches_nothing_and_an_undeclared_o
     barred = Move(ids[0], S.SUBMITTING, only_from=frozenset({S.UNKNOWN}))
     assert expected(database, campaign, barred, old=S.QUEUED) == [ids[0]]
     with pytest.raises(ValueError, match="no transition"):
-        expected(database, campaign, Move(ids[0], S.DELIVERED), old=S.QUEUED)
+        expected(database, campaign, Move(ids[0], S.UNKNOWN), old=S.QUEUED)
