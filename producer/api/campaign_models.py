@@ -81,7 +81,7 @@ class ContentIn(BaseModel):
 
     sender: Annotated[Sender, Field(description="Sender ID; an account may have one of its own, which wins")] = ""
     template: Annotated[
-        Plain, Field(max_length=MAX_TEMPLATE, description="Liquid: `{{ name }}`, filters, if/unless/case")
+        Plain, Field(max_length=MAX_TEMPLATE, description="Liquid: `{{ name }}`, filters, if/unless/case/for/assign")
     ] = ""
     template_name: Annotated[
         str | None, Field(pattern=TEMPLATE_NAME, description="A named template instead of a text")
