@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from models.states import CampaignState, CanaryState, MessageState
 from producer.api.steering_models import SteeringIn
-from producer.api.values import AccountName, Plain, Reason, Sender, Short, storable
+from producer.api.values import AccountName, Moment, Plain, Reason, Sender, Short, storable
 from producer.template import MAX_TEMPLATE
 
 Scalar = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool | None
@@ -138,7 +138,7 @@ class CampaignIn(ContentIn):
         Field(description="What ends a message of which can never be learnt whether it was accepted"),
     ] = "give_up"
     start_at: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Field(description="With zone, at most a year ahead", examples=["2030-06-01T09:00:00+02:00"]),
     ] = None
     steering: SteeringIn = Field(default_factory=SteeringIn)

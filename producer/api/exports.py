@@ -48,7 +48,7 @@ class CsvResponse(StreamingResponse):
 
 
 @router.get(
-    "/campaigns/{campaign_id}/rejects.csv",
+    "/campaigns/{campaign_id:uuid}/rejects.csv",
     response_class=StreamingResponse,
     responses={**_CSV, **responses(404)},
     summary="Rejected rows",
@@ -61,7 +61,7 @@ def rejects(campaign_id: UUID, here: Here, caller: Reader) -> CsvResponse:
 
 
 @router.get(
-    "/campaigns/{campaign_id}/messages.csv",
+    "/campaigns/{campaign_id:uuid}/messages.csv",
     response_class=StreamingResponse,
     responses={**_CSV, **responses(404)},
     summary="Messages as CSV",

@@ -21,7 +21,7 @@ router = guarded_router("messages")
 
 
 @router.get(
-    "/campaigns/{campaign_id}/messages",
+    "/campaigns/{campaign_id:uuid}/messages",
     response_model=MessagePage,
     responses=responses(404),
     summary="Messages of a campaign",
@@ -45,7 +45,7 @@ def listing(
 
 
 @router.get(
-    "/messages/{message_id}", response_model=MessageHistory, responses=responses(404), summary="One message's history"
+    "/messages/{message_id:uuid}", response_model=MessageHistory, responses=responses(404), summary="One message's history"
 )
 def one(message_id: UUID, here: Here, caller: Reader) -> MessageHistory:
     """Every transition, every request that carried it, every report about it."""

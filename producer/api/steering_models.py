@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.states import MessageState
 from models.steering import MOST_MESSAGES, MOST_SECONDS, Steering, steering_of
 from models.windows import EVERY_DAY, WindowError, check_zone
-from producer.api.values import Plain, Short
+from producer.api.values import Moment, Plain, Short
 
 Seconds = Annotated[int, Field(ge=1, le=MOST_SECONDS)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -106,7 +106,7 @@ class SteeringIn(_Strict):
 class RescheduleIn(_Strict):
     """Another time, with zone, at most a year ahead."""
 
-    start_at: Annotated[AwareDatetime, Field(examples=["2030-06-01T09:00:00+02:00"])]
+    start_at: Annotated[Moment, Field(examples=["2030-06-01T09:00:00+02:00"])]
 
 
 Retryable = Literal["failed", "expired", "undelivered", "rejected"]

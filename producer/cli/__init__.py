@@ -28,7 +28,9 @@ from producer.cli import (
 )
 from producer.cli.output import complain
 from producer.import_feed import ImportDied
+from producer.keys import ApiKeyError
 from producer.plan import RouteError
+from producer.quota import QuotaExceeded
 from producer.readers import FileError
 from producer.rooms import WorkersError
 from producer.services.redis_server import NoRedisError
@@ -52,7 +54,10 @@ app.add_typer(schedule.repeats, name="recurring")
 app.add_typer(limits.breaker, name="breaker")
 app.add_typer(events.app, name="events")
 
-WRONG_INPUT = (SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError, EndpointError)
+WRONG_INPUT = (
+    SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError, EndpointError, ApiKeyError,
+    QuotaExceeded,
+)  # fmt: skip
 FAILED = (WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 

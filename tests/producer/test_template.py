@@ -166,7 +166,7 @@ OVER_A_LIMIT = [
     ("{% for i in (1..90) limit: 1 %}{% for j in (1..50) %}{% endfor %}{% for j in (1..50) %}{{ n }}{% endfor %}"
      "{% endfor %}", "go round"),
     ("{% for i in (1..50) %}{{ long }}{% endfor %}{{ n }}", "the text is longer"),
-    ("".join(f"{{% assign x{i} = long | append: {i} %}}" for i in range(60)), "what is assigned"),
+    ("".join(f"{{% assign x{i} = long %}}" for i in range(60)) + "{{ n }}", "what is assigned"),
     ("{% assign x = 'ab' %}{% for i in (1..50) %}{% assign x = x | append: x %}{% endfor %}{{ n }}", "append"),
 ]  # fmt: skip
 
