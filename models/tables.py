@@ -497,7 +497,7 @@ class IdempotentAnswer(Base):
     digest: Mapped[str] = mapped_column(String(64))  # of method, path and body
     status: Mapped[int | None] = mapped_column(SmallInteger)  # None: the first request is still at work
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class EventEndpoint(Base):

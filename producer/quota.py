@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from models.queries import insert_new
 from models.tables import ApiKey, Campaign, KeyDay
 
 MOST = 2**31 - 1
+KEPT_DAYS = 62
 
 
 class QuotaExceeded(ValueError):
@@ -96,4 +97,10 @@ def used(session: Session, key_ids: Iterable[UUID], now: datetime) -> Mapping[UU
     query = select(KeyDay.api_key_id, KeyDay.used).where(
         KeyDay.api_key_id.in_(list(key_ids)), KeyDay.day == now.astimezone(UTC).date()
     )
-    return {key_id: n for key_id, n in session.execute(query)}
+    return {row.api_key_id: row.used for row in session.execute(query)}
+
+
+def forget_old(session: Session, now: datetime) -> int:
+    """Drop the counts of days long past; how many there were."""
+    past = KeyDay.day < now.astimezone(UTC).date() - timedelta(days=KEPT_DAYS)
+    return len(session.execute(delete(KeyDay).where(past).returning(KeyDay.day)).all())

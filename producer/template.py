@@ -142,7 +142,9 @@ def _scan_tag(source: str, start: int, end: int) -> None:
     words = source[start:end].strip("- \t\r\n").split(None, 1)
     if not words or words[0] not in TAGS:
         found = words[0] if words else ""
-        raise TemplateError(*position(source, start), f"tag '{found}' is not allowed", "use if, unless, case, for or assign")
+        raise TemplateError(
+            *position(source, start), f"tag '{found}' is not allowed", "use if, unless, case, for or assign"
+        )
 
 
 def _parse_liquid(source: str) -> BoundTemplate:

@@ -7,12 +7,11 @@ other are not added up, and `reversed` builds its whole list before anything is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from io import StringIO
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from liquid import Environment, Mode
-from liquid.builtin.tags.for_tag import ForLoop, ForNode, ForTag
+from liquid.builtin.tags.for_tag import ForNode, ForTag
 from liquid.context import RenderContext
 from liquid.exceptions import (
     ContextDepthError,
@@ -26,9 +25,6 @@ from liquid.template import BoundTemplate
 from liquid.undefined import FalsyStrictUndefined
 
 from producer.template_filters import install
-
-if TYPE_CHECKING:
-    from liquid.builtin.tags.tablerow_tag import TableRow
 
 MAX_OUTPUT = 5_000
 """In characters; the longest message a provider takes is 4,000 bytes (Qikli's platform) or 1,600 characters."""
@@ -62,13 +58,12 @@ class _Context(RenderContext):
         super().__init__(*arguments, **named)
         self.rounds = 0
 
-    def loop(
-        self, namespace: Mapping[str, object], forloop: ForLoop | TableRow
-    ) -> AbstractContextManager[RenderContext]:
-        self.rounds += forloop.length
+    def raise_for_loop_limit(self, length: int = 1) -> None:
+        """Asked once for each loop that begins."""
+        self.rounds += length
         if self.rounds > MAX_ROUNDS:
             raise _too_many_rounds()
-        return super().loop(namespace, forloop)
+        super().raise_for_loop_limit(length)
 
 
 class _ForNode(ForNode):

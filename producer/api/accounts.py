@@ -5,13 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from fastapi import Response
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from config import names
 from config.accounts import Account
+from config.names import Order
 from models.tables import AccountStatus
-from producer.api.access import Reader, guarded_router
+from producer.api.access import Admin, Reader, guarded_router
 from producer.api.context import Here
+from producer.api.posting import Once
+from producer.api.problems import Problem, responses
+from producer.api.values import AccountName, Reason
+from producer.limits import give_order
 from providers.base import Provider
 
 router = guarded_router("accounts")
@@ -53,6 +61,47 @@ def listing(here: Here, caller: Reader) -> AccountList:
     return AccountList(
         items=[_out(account, here.providers[name], found.get(name)) for name, account in here.accounts.items()]
     )
+
+
+class OrderIn(BaseModel):
+    """`open`: nothing leaves by the account until it is closed; `close`: let it work again; `unblock`: end the block
+    after a 429 early, the rate ramps up."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"order": "open", "note": "maintenance"}]}
+    )
+
+    order: Order
+    note: Annotated[Reason, Field(max_length=300, description="Shown to everybody")] = ""
+
+
+class OrderOut(BaseModel):
+    """It waits for the account's workers, who look every two seconds and at once when they are called."""
+
+    account: str
+    order: Order
+
+
+@router.post(
+    "/accounts/{name}/orders",
+    status_code=202,
+    response_model=OrderOut,
+    responses=responses(400, 404, 409, 413, 415),
+    summary="Stop an account, or let it work",
+)
+def give(name: AccountName, body: OrderIn, caller: Admin, once: Once) -> Response:
+    """Replaces an order that was not carried out yet. Needs scope admin."""
+    here = once.here
+    if name not in here.accounts:
+        raise Problem(404, "not-found", f"there is no account {name}")
+
+    def work(session: Session) -> OrderOut:
+        give_order(session, name, body.order, body.note or f"by API key {caller.name}")
+        return OrderOut(account=name, order=body.order)
+
+    response = once.run(202, work)
+    here.bell.ring(names.SNAPSHOT, names.account_queue(name), name)
+    return response
 
 
 def _out(account: Account, provider: Provider, status: AccountStatus | None) -> AccountOut:

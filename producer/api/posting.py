@@ -98,9 +98,7 @@ class Posting:
         """Work that is one transaction."""
         return self.run_once_shown(status, lambda session: (work(session), None))
 
-    def run_once_shown(
-        self, status: int, work: Callable[[Session], tuple[BaseModel, BaseModel | None]]
-    ) -> Response:
+    def run_once_shown(self, status: int, work: Callable[[Session], tuple[BaseModel, BaseModel | None]]) -> Response:
         """The same; `work` also says what a repeat is answered instead of the first answer."""
         with self.once():
             with self.here.database.write() as session:

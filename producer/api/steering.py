@@ -61,7 +61,9 @@ def retry_failed(campaign_id: UUID, caller: Submitter, once: Once, body: RetryIn
     asked = body or RetryIn()
 
     def work(session: Session) -> CampaignOut:
-        made = copies.retry_failed(session, campaign_id, once.here.now(), asked.chosen(), asked.name or "", caller.key_id)
+        made = copies.retry_failed(
+            session, campaign_id, once.here.now(), asked.chosen(), asked.name or "", caller.key_id
+        )
         return _details(session, made, once.here)
 
     response = once.run(202, work)
@@ -90,7 +92,9 @@ def add(body: RecurringIn, caller: Submitter, once: Once) -> Response:
     """Every run is a campaign of its own, with the recipients and texts as they are stored now."""
 
     def work(session: Session) -> RecurringOut:
-        made = recurring.add(session, body.campaign_id, body.cron, body.zone, once.here.now(), body.name or "", caller.key_id)
+        made = recurring.add(
+            session, body.campaign_id, body.cron, body.zone, once.here.now(), body.name or "", caller.key_id
+        )
         return RecurringOut.model_validate(recurring.as_dict(made))
 
     return once.run(201, work)

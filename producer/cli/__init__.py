@@ -22,6 +22,7 @@ from producer.cli import (
     operations,
     reports,
     schedule,
+    send,
     services,
     suppressions,
     templates,
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, audit, schedule, limits, operations, reports, services):
+for module in (send, campaigns, audit, schedule, limits, operations, reports, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(templates.app, name="templates")

@@ -40,15 +40,14 @@ def list_all(as_json: Json = False) -> None:
     with open_context() as context, context.database.read() as session:
         found = keys.list_keys(session)
         used = quota.used(session, [row.id for row in found], context.now())
-        rows = [
-            {**{name: getattr(row, name) for name in columns}, "used_today": used.get(row.id, 0)} for row in found
-        ]
+        rows = [{**{name: getattr(row, name) for name in columns}, "used_today": used.get(row.id, 0)} for row in found]
     emit(rows, [*columns, "used_today"], as_json=as_json)
 
 
 @app.command("quota")
 def set_quota(
-    key: Key, messages: Annotated[int | None, typer.Argument(help="Messages a day; left out: any number.", min=0)] = None
+    key: Key,
+    messages: Annotated[int | None, typer.Argument(help="Messages a day; left out: any number.", min=0)] = None,
 ) -> None:
     """Change how many messages a key may start in a day."""
     with open_context() as context, context.database.write() as session:

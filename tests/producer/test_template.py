@@ -46,7 +46,10 @@ RENDERED = [
     ("{% assign all = list | split: ',' %}{% for x in all %}{{ forloop.index }}{{ x }} {% endfor %}", "1a 2b 3c "),
     ("{% for i in (1..qty) reversed %}{{ i }}{% unless forloop.last %}-{% endunless %}{% endfor %}", "3-2-1"),
     ("{% for i in (1..9) limit: 2 offset: 3 %}{{ i }}{% endfor %}", "45"),
-    ("{% for i in (1..9) %}{% if i == 2 %}{% continue %}{% elsif i == 4 %}{% break %}{% endif %}{{ i }}{% endfor %}", "13"),
+    (
+        "{% for i in (1..9) %}{% if i == 2 %}{% continue %}{% elsif i == 4 %}{% break %}{% endif %}{{ i }}{% endfor %}",
+        "13",
+    ),
     ("{% for i in (1..0) %}x{% else %}none{% endfor %}", "none"),
     ("{% for i in (1..2) %}{% for j in (1..2) %}{{ i }}{{ j }} {% endfor %}{% endfor %}", "11 12 21 22 "),
     ("{% assign n = qty | times: 2 %}{{ n }}", "6"),
@@ -186,7 +189,9 @@ def test_loops_up_to_the_limit_are_rendered() -> None:
 
 
 def test_what_a_template_assigns_or_loops_over_is_no_column() -> None:
-    template = Template.parse("{% assign all = list | split: ',' %}{% for x in all %}{{ x }}{% endfor %}{{ all }}{{ b }}")
+    template = Template.parse(
+        "{% assign all = list | split: ',' %}{% for x in all %}{{ x }}{% endfor %}{{ all }}{{ b }}"
+    )
     assert template.variables == ("list", "b")
     assert template.required == ("b",)
 
@@ -250,7 +255,29 @@ def test_the_fast_form_says_what_liquid_says(pieces: list[str], row: dict[str, s
         assert template.render(row) == slow
 
 
-TOKENS = ["{{", "}}", "{%", "%}", " ", "a", "|", "if", "endif", "for", "in", "endfor", "(1..9)", "assign", "=", "'", "upcase", ":", "\n", "-", "."]
+TOKENS = [
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    " ",
+    "a",
+    "|",
+    "if",
+    "endif",
+    "for",
+    "in",
+    "endfor",
+    "(1..9)",
+    "assign",
+    "=",
+    "'",
+    "upcase",
+    ":",
+    "\n",
+    "-",
+    ".",
+]
 
 
 @settings(max_examples=300, deadline=None)

@@ -32,6 +32,7 @@ def upgrade() -> None:
         op.create_index(name, table, columns)
     for name, columns, where in _NEW:
         op.create_index(name, "inbound", columns, postgresql_where=where, sqlite_where=where)
+    op.create_index("ix_idempotent_answers_created_at", "idempotent_answers", ["created_at"])
     op.create_index("ix_messages_state", "messages", ["campaign_id", "state", "row_no"])
     op.drop_index("ix_messages_not_final", "messages")
 
@@ -41,6 +42,7 @@ def downgrade() -> None:
         "ix_messages_not_final", "messages", ["campaign_id"], postgresql_where=_NOT_FINAL, sqlite_where=_NOT_FINAL
     )
     op.drop_index("ix_messages_state", "messages")
+    op.drop_index("ix_idempotent_answers_created_at", "idempotent_answers")
     for name, _, _ in _NEW:
         op.drop_index(name, "inbound")
     for name, table, _, columns in _WIDER:

@@ -15,7 +15,7 @@ from models.database import Database
 from models.moves import Move, apply_moves
 from models.states import MessageState
 from models.tables import AccountStatus, Attempt, Batch, Campaign, DeliveryReport, Message, Reject, Suppression
-from producer.api import exports
+from producer import exports
 from producer.api.campaign_reads import _rates, progress
 from producer.api.message_reads import read_place, steps
 from producer.preview import costly
