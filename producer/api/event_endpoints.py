@@ -19,7 +19,7 @@ from producer.api.access import Caller, Submitter, guarded_router
 from producer.api.context import Here
 from producer.api.posting import Once
 from producer.api.problems import Fault, Problem, responses
-from producer.api.values import Moment, Plain
+from producer.api.values import Moment, Plain, YesNo
 from producer.keys import Scope
 from producer.webhooks_out import EndpointError
 
@@ -79,7 +79,7 @@ class ReplayIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"since": "2030-06-01T09:00:00Z"}]})
 
     since: Annotated[Moment | None, Field(examples=["2030-06-01T09:00:00Z"])] = None
-    everything: bool = False
+    everything: YesNo = False
 
 
 class Replayed(BaseModel):

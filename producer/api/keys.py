@@ -16,12 +16,12 @@ from producer.api.access import Admin, guarded_router
 from producer.api.context import Here
 from producer.api.posting import Once
 from producer.api.problems import Problem, responses
-from producer.api.values import Plain
+from producer.api.values import Plain, Whole
 from producer.keys import ApiKeyError, Scope
 
 router = guarded_router("keys")
 
-Quota = Annotated[int | None, Field(ge=0, le=quota.MOST, description="Messages a day (UTC); null: any number")]
+Quota = Annotated[Whole | None, Field(ge=0, le=quota.MOST, description="Messages a day (UTC); null: any number")]
 
 
 class KeyIn(BaseModel):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 from fastapi import Query
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Strict, StringConstraints
 
 from models.msisdn import Msisdn, parse_msisdn
 from producer.api.problems import Fault, Problem
@@ -27,6 +27,15 @@ def storable(text: str) -> str:
     return text
 
 
+def written_moment(value: object) -> object:
+    """A text: numbers would be taken for seconds since 1970, which no document of ours says."""
+    if isinstance(value, str) and not re.match(r"\d{4}-", value):
+        raise ValueError("expected a date and time like 2030-06-01T09:00:00+02:00")
+    if not isinstance(value, str | datetime):
+        raise ValueError("expected a text like 2030-06-01T09:00:00+02:00")
+    return value
+
+
 def storable_moment(moment: datetime) -> datetime:
     """In UTC. At the ends of the calendar a zone's offset would lead out of it."""
     if not 1970 <= moment.year <= 9000:
@@ -39,7 +48,11 @@ Short = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVal
 Sender = Annotated[str, StringConstraints(max_length=64), AfterValidator(storable)]
 Reason = Annotated[str, StringConstraints(max_length=500), AfterValidator(storable)]
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
-Moment = Annotated[AwareDatetime, AfterValidator(storable_moment)]
+Moment = Annotated[AwareDatetime, BeforeValidator(written_moment), AfterValidator(storable_moment)]
+# What the document calls a number or a boolean is one in the JSON too: no "1", no true for 1, no "yes".
+Whole = Annotated[int, Strict()]
+Real = Annotated[float, Strict()]
+YesNo = Annotated[bool, Strict()]
 Cursor = Annotated[str | None, Query(description="`next` of the page before")]
 Phone = Annotated[str, Field(max_length=64, description="Any usual human form; international with + is safest")]
 Limit = Annotated[int, Field(ge=1, le=500, description="Rows in one page")]

@@ -9,13 +9,14 @@ import json
 import zipfile
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from sqlalchemy import func, select
 
 from models.states import CampaignState
-from models.tables import Batch, Campaign, Message, Reject
+from models.tables import Batch, Campaign, Message
 from producer.importer import Importer
 from tests.producer.api.desk import Desk, campaign, csv_file, people
 
@@ -74,24 +75,54 @@ async def test_compressed_json_is_refused_as_such(desk: Desk) -> None:
 
 
 WRONG_FIELDS = [
-    ({"name": "a\0b"}, "#/name"), ({"name": "\ud800"}, "#/name"), ({"name": "x" * 201}, "#/name"), ({"name": ""}, "#/name"),
-    ({"name": "  "}, "#/name"), ({"sender": "x\0"}, "#/sender"), ({"sender": "S" * 65}, "#/sender"),
-    ({"template": "x" * 5001}, "#/template"), ({"template": "{{ \0 }}"}, "#/template"),
+    ({"name": "a\0b"}, "#/name"),
+    ({"name": "\ud800"}, "#/name"),
+    ({"name": "x" * 201}, "#/name"),
+    ({"name": ""}, "#/name"),
+    ({"name": "  "}, "#/name"),
+    ({"sender": "x\0"}, "#/sender"),
+    ({"sender": "S" * 65}, "#/sender"),
+    ({"template": "x" * 5001}, "#/template"),
+    ({"template": "{{ \0 }}"}, "#/template"),
     ({"template": "{% for i in (1..1000000000) %}x{% endfor %}"}, "#/template"),
-    ({"route": {}}, "#/route"), ({"route": {"qikli": 0}}, "#/route/qikli"), ({"route": {"qikli": -1}}, "#/route/qikli"),
-    ({"route": {"qikli": 1.5}}, "#/route/qikli"), ({"route": {"qikli": 10**30}}, "#/route/qikli"),
-    ({"route": {"nobody": 1}}, "#/route"), ({"route": {"\0": 1}}, None), ({"max_rate": 0}, "#/max_rate"),
-    ({"max_rate": -1}, "#/max_rate"), ({"max_rate": 1e300}, "#/max_rate"), ({"validity": 0}, "#/validity"),
-    ({"validity": 10**20}, "#/validity"), ({"validity": 1.5}, "#/validity"), ({"weight": -5}, "#/weight"),
-    ({"region": "XX"}, "#/region"), ({"region": "gb"}, "#/region"), ({"priority": "urgent"}, "#/priority"),
-    ({"start_at": "2030-06-01T09:00:00"}, "#/start_at"), ({"start_at": "0001-01-01T00:00:00+14:00"}, "#/start_at"),
-    ({"start_at": "9999-12-31T23:59:59-14:00"}, "#/start_at"), ({"start_at": "2030-02-30T09:00:00Z"}, "#/start_at"),
-    ({"start_at": 1e30}, "#/start_at"), ({"template_version": 2**31}, "#/template_version"),
-    ({"template_name": "../x"}, "#/template_name"), ({"unknown": 1}, "#/unknown"),
-    ({"options": {"a": "\0"}}, "#/options/a"), ({"recipients": [{"phone": "\0"}]}, "#/recipients/0"),
-    ({"recipients": [{"name": "x"}]}, "#/recipients/0/phone"), ({"recipients": [{"phone": 447700900123}]}, "#/recipients/0/phone"),
-    ({"recipients": [{"phone": "1", "\0": "x"}]}, "#/recipients/0"), ({"recipients": [{"phone": "1", "x": "\udfff"}]}, "#/recipients/0"),
-    ({"recipients": [{"phone": "1", "x": [1]}]}, None), ({"start": True, "recipients": []}, "#/start"),
+    ({"route": {}}, "#/route"),
+    ({"route": {"qikli": 0}}, "#/route/qikli"),
+    ({"route": {"qikli": -1}}, "#/route/qikli"),
+    ({"route": {"qikli": 1.5}}, "#/route/qikli"),
+    ({"route": {"qikli": 10**30}}, "#/route/qikli"),
+    ({"route": {"nobody": 1}}, "#/route"),
+    ({"route": {"\0": 1}}, None),
+    ({"max_rate": 0}, "#/max_rate"),
+    ({"max_rate": -1}, "#/max_rate"),
+    ({"max_rate": 1e300}, "#/max_rate"),
+    ({"validity": 0}, "#/validity"),
+    ({"validity": 10**20}, "#/validity"),
+    ({"validity": 1.5}, "#/validity"),
+    ({"weight": -5}, "#/weight"),
+    ({"region": "XX"}, "#/region"),
+    ({"region": "gb"}, "#/region"),
+    ({"priority": "urgent"}, "#/priority"),
+    ({"start_at": "2030-06-01T09:00:00"}, "#/start_at"),
+    ({"start_at": "0001-01-01T00:00:00+14:00"}, "#/start_at"),
+    ({"start_at": "9999-12-31T23:59:59-14:00"}, "#/start_at"),
+    ({"start_at": "2030-02-30T09:00:00Z"}, "#/start_at"),
+    ({"start_at": 1e30}, "#/start_at"),
+    ({"start_at": 1900000000}, "#/start_at"),
+    ({"start_at": "1900000000"}, "#/start_at"),
+    ({"validity": True}, "#/validity"),
+    ({"weight": "1"}, "#/weight"),
+    ({"start": "yes"}, "#/start"),
+    ({"template_version": 2**31}, "#/template_version"),
+    ({"template_name": "../x"}, "#/template_name"),
+    ({"unknown": 1}, "#/unknown"),
+    ({"options": {"a": "\0"}}, "#/options/a"),
+    ({"recipients": [{"phone": "\0"}]}, "#/recipients/0"),
+    ({"recipients": [{"name": "x"}]}, "#/recipients/0/phone"),
+    ({"recipients": [{"phone": 447700900123}]}, "#/recipients/0/phone"),
+    ({"recipients": [{"phone": "1", "\0": "x"}]}, "#/recipients/0"),
+    ({"recipients": [{"phone": "1", "x": "\udfff"}]}, "#/recipients/0"),
+    ({"recipients": [{"phone": "1", "x": [1]}]}, None),
+    ({"start": True, "recipients": []}, "#/start"),
     ({"steering": {"window": {"from": "09:00", "to": "20:00", "zone": "Mars/Base"}}}, "#/steering/window"),
     ({"steering": {"window": {"from": "09:00", "to": "20:00", "zone": "../../etc/passwd"}}}, "#/steering/window"),
     ({"steering": {"window": {"from": "09:00", "to": "20:00", "zone": "\0"}}}, "#/steering/window"),
@@ -99,7 +130,7 @@ WRONG_FIELDS = [
     ({"steering": {"canary": {"size": 0}}}, "#/steering/canary/size"),
     ({"steering": {"canary": {"size": 10, "share": 1e400}}}, None),
     ({"steering": {"caps": {"most": -1}}}, "#/steering/caps/most"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("change", "pointer"), WRONG_FIELDS, ids=range(len(WRONG_FIELDS)))
@@ -126,17 +157,30 @@ async def test_a_body_of_ten_megabytes_is_refused_however_it_is_sent(desk: Desk)
 # --- queries, paths, headers -----------------------------------------------------------------------------------------
 
 QUERIES = [
-    ("/v1/campaigns", {"cursor": "x" * 300}), ("/v1/campaigns", {"cursor": "AAAA"}), ("/v1/campaigns", {"cursor": "\0"}),
-    ("/v1/campaigns", {"limit": "-1"}), ("/v1/campaigns", {"limit": "1e3"}), ("/v1/campaigns", {"limit": "9" * 5000}),
-    ("/v1/campaigns", {"state": "sleeping"}), ("/v1/suppressions", {"phone": "\0"}), ("/v1/suppressions", {"cursor": "AAAA"}),
-    ("/v1/messages", {}), ("/v1/messages", {"phone": "no number"}), ("/v1/messages", {"phone": "+" + "1" * 63}),
-    ("/v1/messages", {"phone": "+447700900001", "cursor": "LTE"}), ("/v1/inbound", {"account": "\0"}),
-    ("/v1/inbound", {"cursor": "MTIzNDU2Nzg5MDEyMzQ1Njc4OTA"}), ("/v1/inbound", {"phone": "x"}),
-    ("/v1/reports/unmatched", {"cursor": "LTE"}), ("/v1/reports/unmatched", {"account": "A B"}),
-    ("/v1/figures", {"since": "0001-01-01", "until": "9999-12-31"}), ("/v1/figures", {"until": "9999-12-31"}),
-    ("/v1/figures", {"since": "2026-03-02", "until": "2026-03-01"}), ("/v1/figures", {"since": "yesterday"}),
+    ("/v1/campaigns", {"cursor": "x" * 300}),
+    ("/v1/campaigns", {"cursor": "AAAA"}),
+    ("/v1/campaigns", {"cursor": "\0"}),
+    ("/v1/campaigns", {"limit": "-1"}),
+    ("/v1/campaigns", {"limit": "1e3"}),
+    ("/v1/campaigns", {"limit": "9" * 5000}),
+    ("/v1/campaigns", {"state": "sleeping"}),
+    ("/v1/suppressions", {"phone": "\0"}),
+    ("/v1/suppressions", {"cursor": "AAAA"}),
+    ("/v1/messages", {}),
+    ("/v1/messages", {"phone": "no number"}),
+    ("/v1/messages", {"phone": "+" + "1" * 63}),
+    ("/v1/messages", {"phone": "+447700900001", "cursor": "LTE"}),
+    ("/v1/inbound", {"account": "\0"}),
+    ("/v1/inbound", {"cursor": "MTIzNDU2Nzg5MDEyMzQ1Njc4OTA"}),
+    ("/v1/inbound", {"phone": "x"}),
+    ("/v1/reports/unmatched", {"cursor": "LTE"}),
+    ("/v1/reports/unmatched", {"account": "A B"}),
+    ("/v1/figures", {"since": "0001-01-01", "until": "9999-12-31"}),
+    ("/v1/figures", {"until": "9999-12-31"}),
+    ("/v1/figures", {"since": "2026-03-02", "until": "2026-03-01"}),
+    ("/v1/figures", {"since": "yesterday"}),
     ("/v1/templates", {"cursor": "AAAA\0"}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("path", "query"), QUERIES, ids=range(len(QUERIES)))
@@ -192,7 +236,7 @@ async def test_an_unknown_method_is_405_and_says_what_is_known(desk: Desk) -> No
 
 
 def gzip_bomb() -> bytes:
-    return gzip.compress(b"phone\n" + b"\0" * 200_000_000, 9)
+    return gzip.compress(b"phone\n" + b"\0" * 30_000_000, 1)
 
 
 def zip_of(**entries: bytes) -> bytes:
@@ -204,8 +248,8 @@ def zip_of(**entries: bytes) -> bytes:
 
 
 BAD_FILES = [
-    (gzip_bomb(), "application/gzip", {}), (zip_of(a=b"0" * 100_000_000), "application/zip", {}),
-    (zip_of(sheet=b"<" * 10_000_000), XLSX, {}), (b"PK\x03\x04" + b"\0" * 100, XLSX, {}), (b"", "text/csv", {}),
+    (gzip_bomb(), "application/gzip", {}), (zip_of(a=b"0" * 20_000_000), "application/zip", {}),
+    (zip_of(sheet=b"<" * 3_000_000), XLSX, {}), (b"PK\x03\x04" + b"\0" * 100, XLSX, {}), (b"", "text/csv", {}),
     (b"phone\n" + b"9" * 1_000_000, "text/csv", {}), (b"\x1f\x8b\x08" + b"\xff" * 50, "text/csv", {}),
     (gzip.compress(csv_file(50))[:-20], "application/gzip", {}), (csv_file(2), "text/csv", {"encoding": "rot13"}),
     (csv_file(2), "text/csv", {"encoding": "idna"}), (csv_file(2), "text/csv", {"encoding": "no-such"}),
@@ -226,22 +270,8 @@ async def test_a_file_that_is_none_leaves_nothing_behind(
     answer = await desk.submit.post(
         f"/v1/campaigns/{campaign_id}/recipients", content=body, params=query, headers={"Content-Type": kind}
     )
-    if answer.status_code != 200:
-        problem(answer, 400, 413, 422)
+    problem(answer, 400, 413, 422)
     assert (count(desk, Message), count(desk, Batch), desk.left_over()) == (0, 0, [])
-
-
-async def test_an_upload_that_breaks_in_the_middle_leaves_the_draft_as_it_was(desk: Desk) -> None:
-    campaign_id = await desk.draft()
-
-    async def broken() -> AsyncIterator[bytes]:
-        yield csv_file(100)
-        raise ConnectionResetError
-
-    with pytest.raises(ConnectionResetError):
-        await desk.submit.post(f"/v1/campaigns/{campaign_id}/recipients", content=broken(), headers=CSV)
-    assert (await desk.read.get(f"/v1/campaigns/{campaign_id}")).json()["state"] == "draft"
-    assert (count(desk, Message), desk.left_over()) == (0, [])
 
 
 async def test_the_same_upload_twice_sends_to_nobody_twice(desk: Desk) -> None:
@@ -297,10 +327,9 @@ async def test_a_cancel_during_the_import_ends_it_and_nothing_is_sent(
     monkeypatch.setattr(Importer, "_write", slowly)
     answer = await desk.submit.post(f"/v1/campaigns/{campaign_id}/recipients", content=csv_file(20_000), headers=CSV)
     with desk.database.read() as session:
-        state = session.get_one(Campaign, __import__("uuid").UUID(campaign_id)).state
+        state = session.get_one(Campaign, UUID(campaign_id)).state
     if states == ["cancelled"]:
         problem(answer, 409)
         assert state is CampaignState.CANCELLED
     else:
         assert (states, answer.status_code, state) == (["refused"], 200, CampaignState.DRAFT)
-    assert count(desk, Reject) >= 0

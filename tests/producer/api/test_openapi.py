@@ -19,7 +19,12 @@ from starlette.concurrency import run_in_threadpool
 from models.database import Database
 from tests.producer.api.desk import Desk, open_desk, people
 
-EXAMPLES = {"read": 4, "submit": 8, "admin": 4}
+PHASES = {
+    "read": {"examples": 2, "coverage": False, "stateful": False},
+    "submit": {"examples": 3, "coverage": False, "stateful": True},
+    "admin": {"examples": 5, "coverage": True, "stateful": True},
+}
+"""Each scope may do what those before it may: the whole programme needs to be run once only."""
 
 
 @pytest.fixture
@@ -31,21 +36,24 @@ async def open_door(database: Database, tmp_path: Path) -> AsyncIterator[Desk]:
         yield desk
 
 
-def configured(key: str, examples: int) -> SchemathesisConfig:
+def configured(key: str, examples: int, coverage: bool, stateful: bool) -> SchemathesisConfig:
     given: dict[str, Any] = {
         "headers": {"Authorization": f"Bearer {key}"},
         "generation": {"deterministic": True, "database": "none", "max-examples": examples, "no-shrink": True},
-        "phases": {"stateful": {"enabled": True, "generation": {"max-examples": examples}}},
-        "checks": {"max_response_time": 30.0},
+        "phases": {"coverage": {"enabled": coverage}, "stateful": {"enabled": stateful}},
+        "checks": {
+            # A name that no account has, a time that is past, a state that forbids it: no schema can say these.
+            "positive_data_acceptance": {"expected-statuses": ["2xx", "401", "403", "404", "406", "409", "422", "429"]},
+        },
         "seed": 1,
-    }  # fmt: skip
+    }
     return SchemathesisConfig.from_dict(given)
 
 
 def run(desk: Desk, scope: str) -> tuple[int, dict[str, str]]:
     """How many requests were made, and what was wrong: the check and the place, with the first case that showed it."""
     schema = schemathesis.openapi.from_asgi(
-        "/openapi.json", desk.app, config=configured(desk.keys[scope], EXAMPLES[scope])
+        "/openapi.json", desk.app, config=configured(desk.keys[scope], **PHASES[scope])
     )
     requests, found = 0, dict[str, str]()
     for event in from_schema(schema).execute():
@@ -63,8 +71,8 @@ def run(desk: Desk, scope: str) -> tuple[int, dict[str, str]]:
     return requests, found
 
 
-@pytest.mark.parametrize("scope", list(EXAMPLES))
+@pytest.mark.parametrize("scope", list(PHASES))
 async def test_the_api_keeps_its_document(open_door: Desk, scope: str) -> None:
     requests, found = await run_in_threadpool(run, open_door, scope)
     assert not found, "\n\n".join(f"{place}\n{shown}" for place, shown in sorted(found.items()))
-    assert requests > 200
+    assert requests > 100
