@@ -457,7 +457,7 @@ class InboundMessage(Base):
         UniqueConstraint("account", "inbound_id"),
         Index("ix_inbound_msisdn", "msisdn", "id"),
         Index("ix_inbound_account_id", "account", "id"),
-        Index("ix_inbound_stops", "id", postgresql_where=sql("stop_word"), sqlite_where=sql("stop_word")),
+        Index("ix_inbound_stops", "id", postgresql_where=sql("stop_word"), sqlite_where=sql("stop_word = 1")),
     )
 
 

@@ -55,6 +55,8 @@ def page(session: Session, wanted: Wanted, limit: int) -> Page:
         found = session.execute(query).scalars().all()
         return Page(found[:limit], _place(found[limit - 1]) if len(found) > limit else None)
     places, horizon = _places(session, wanted, states, limit)
+    if not places:
+        return Page((), horizon)
     rows = select(Message).where(Message.id.in_([message_id for _, message_id in places[:limit]]))
     found = sorted(session.execute(rows).scalars(), key=_place)
     return Page(found, places[limit - 1] if len(places) > limit else horizon)

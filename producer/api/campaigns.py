@@ -29,7 +29,7 @@ from producer.quota import QuotaExceeded
 from producer.readers import FileError, Format, Hint
 
 router = guarded_router("campaigns")
-_CONFLICT = responses(404, 409)
+_CONFLICT = responses(400, 404, 409, 413, 415)
 FURTHEST = timedelta(days=366)
 SHOWN_REJECTS = 20
 
@@ -38,7 +38,7 @@ SHOWN_REJECTS = 20
     "/campaigns",
     status_code=201,
     response_model=CampaignOut,
-    responses=responses(400, 409, 413),
+    responses=responses(400, 409, 413, 415),
     summary="Create a campaign",
 )
 def create(body: CampaignIn, caller: Submitter, once: Once) -> Response:

@@ -17,6 +17,7 @@ from producer.api.access import Reader, guarded_router
 from producer.api.campaigns import known
 from producer.api.context import Here
 from producer.api.problems import Fault, Problem, responses
+from producer.api.values import Day
 from producer.figures_by_day import MOST_DAYS, by_day
 
 router = guarded_router("figures")
@@ -154,8 +155,8 @@ def outcomes(campaign_id: UUID, here: Here, caller: Reader, by: By = By.COUNTRY)
 def days(
     here: Here,
     caller: Reader,
-    since: Annotated[date | None, Query(description=f"The first day; default: {MOST_DAYS} days up to `until`")] = None,
-    until: Annotated[date | None, Query(description="The last day; default: today (UTC)")] = None,
+    since: Annotated[Day | None, Query(description=f"The first day; default: {MOST_DAYS} days up to `until`")] = None,
+    until: Annotated[Day | None, Query(description="The last day; default: today (UTC)")] = None,
 ) -> DayList:
     """At most 31 days at a time."""
     last = until or here.now().astimezone(UTC).date()

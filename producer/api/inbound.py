@@ -60,9 +60,16 @@ def _out(row: InboundMessage, caller: Caller) -> InboundOut:
     return InboundOut(
         id=row.id,
         account=row.account,
-        phone=row.msisdn if caller.sees_texts else Msisdn(row.msisdn).masked(),
+        phone=row.msisdn if caller.sees_texts else _masked(row.msisdn),
         to=row.to,
         text=row.text if caller.sees_texts else None,
         received_at=row.received_at,
         stop_word=row.stop_word,
     )
+
+
+def _masked(sender: str) -> str:
+    """Whoever wrote need not be a number: providers hand on names and short codes too."""
+    digits = sender.removeprefix("+")
+    known = digits.isascii() and digits.isdigit() and len(digits) > 6
+    return Msisdn(f"+{digits}").masked() if known else f"…{sender[-2:]}"

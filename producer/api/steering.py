@@ -27,7 +27,7 @@ from producer.api.steering_models import (
 )
 
 router = guarded_router("schedule")
-_CONFLICT = responses(404, 409)
+_CONFLICT = responses(400, 404, 409, 413, 415)
 FURTHEST = timedelta(days=366)
 
 

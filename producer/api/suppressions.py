@@ -87,7 +87,9 @@ def _read_place(text: str) -> tuple[str, str]:
     return msisdn, sender
 
 
-@router.post("/suppressions", response_model=Suppressed, responses=responses(400, 409, 413), summary="Suppress numbers")
+@router.post(
+    "/suppressions", response_model=Suppressed, responses=responses(400, 409, 413, 415), summary="Suppress numbers"
+)
 def add(body: SuppressionsIn, caller: Submitter, once: Once) -> Response:
     """All of them or, if one cannot be read, none. Numbers that are suppressed already stay as they are."""
     here = once.here

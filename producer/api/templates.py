@@ -107,7 +107,7 @@ def one(name: Name, version: Annotated[int, Path(ge=1, le=MAX_VERSION)], here: H
 
 
 @router.post(
-    "/templates/{name}", response_model=TemplateOut, responses=responses(400, 409, 413), summary="Save a template"
+    "/templates/{name}", response_model=TemplateOut, responses=responses(400, 409, 413, 415), summary="Save a template"
 )
 def save(name: Name, body: TemplateIn, caller: Submitter, once: Once) -> Response:
     """A new version, or the newest one if nothing would change. Campaigns keep the version they pinned."""

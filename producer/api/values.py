@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, TypeVar
 
 from fastapi import Query
@@ -31,7 +31,7 @@ def written_moment(value: object) -> object:
     """A text: numbers would be taken for seconds since 1970, which no document of ours says."""
     if isinstance(value, str) and not re.match(r"\d{4}-", value):
         raise ValueError("expected a date and time like 2030-06-01T09:00:00+02:00")
-    if not isinstance(value, str | datetime):
+    if not isinstance(value, str | date):
         raise ValueError("expected a text like 2030-06-01T09:00:00+02:00")
     return value
 
@@ -49,6 +49,7 @@ Sender = Annotated[str, StringConstraints(max_length=64), AfterValidator(storabl
 Reason = Annotated[str, StringConstraints(max_length=500), AfterValidator(storable)]
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
 Moment = Annotated[AwareDatetime, BeforeValidator(written_moment), AfterValidator(storable_moment)]
+Day = Annotated[date, BeforeValidator(written_moment), Field(examples=["2030-06-01"])]
 # What the document calls a number or a boolean is one in the JSON too: no "1", no true for 1, no "yes".
 Whole = Annotated[int, Strict()]
 Real = Annotated[float, Strict()]

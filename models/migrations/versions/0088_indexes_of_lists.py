@@ -11,7 +11,6 @@ branch_labels = None
 depends_on = None
 
 _NOT_FINAL = sa.text("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')")
-_STOPS = sa.text("stop_word")
 
 # name, table, columns now, columns before
 _WIDER = (
@@ -19,19 +18,17 @@ _WIDER = (
     ("ix_rejects_campaign_id", "rejects", ["campaign_id", "id"], ["campaign_id"]),
     ("ix_campaign_events_campaign_id", "campaign_events", ["campaign_id", "id"], ["campaign_id"]),
 )
-_NEW = (
-    ("ix_inbound_msisdn", ["msisdn", "id"], None),
-    ("ix_inbound_account_id", ["account", "id"], None),
-    ("ix_inbound_stops", ["id"], _STOPS),
-)
+_NEW = (("ix_inbound_msisdn", ["msisdn", "id"]), ("ix_inbound_account_id", ["account", "id"]))
 
 
 def upgrade() -> None:
     for name, table, columns, _ in _WIDER:
         op.drop_index(name, table)
         op.create_index(name, table, columns)
-    for name, columns, where in _NEW:
-        op.create_index(name, "inbound", columns, postgresql_where=where, sqlite_where=where)
+    for name, columns in _NEW:
+        op.create_index(name, "inbound", columns)
+    op.create_index("ix_inbound_stops", "inbound", ["id"], postgresql_where=sa.text("stop_word"),
+                    sqlite_where=sa.text("stop_word = 1"))  # fmt: skip
     op.create_index("ix_idempotent_answers_created_at", "idempotent_answers", ["created_at"])
     op.create_index("ix_messages_state", "messages", ["campaign_id", "state", "row_no"])
     op.drop_index("ix_messages_not_final", "messages")
@@ -43,7 +40,8 @@ def downgrade() -> None:
     )
     op.drop_index("ix_messages_state", "messages")
     op.drop_index("ix_idempotent_answers_created_at", "idempotent_answers")
-    for name, _, _ in _NEW:
+    op.drop_index("ix_inbound_stops", "inbound")
+    for name, _ in _NEW:
         op.drop_index(name, "inbound")
     for name, table, _, columns in _WIDER:
         op.drop_index(name, table)

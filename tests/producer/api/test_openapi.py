@@ -22,7 +22,7 @@ from tests.producer.api.desk import Desk, open_desk, people
 PHASES = {
     "read": {"examples": 2, "coverage": False, "stateful": False},
     "submit": {"examples": 3, "coverage": False, "stateful": True},
-    "admin": {"examples": 5, "coverage": True, "stateful": True},
+    "admin": {"examples": 3, "coverage": True, "stateful": True},
 }
 """Each scope may do what those before it may: the whole programme needs to be run once only."""
 
