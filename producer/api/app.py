@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from redis import Redis
+from starlette.middleware.cors import CORSMiddleware
 
 from config.accounts import Account, load_accounts
 from config.logging import configure_logging
@@ -45,7 +46,7 @@ from producer.api.middleware import BodyLimit, SecurityHeaders, body_limit
 from producer.api.options import ApiOptions
 from producer.api.posting import Answered, replayed
 from producer.api.problems import Problem, ProblemOut, install, problem_response
-from producer.api.request_id import RequestIds
+from producer.api.request_id import REQUEST_ID, RequestIds
 from producer.api.throttle import LoginThrottle
 from producer.idempotency import LostClaim
 from providers.accounts import open_provider
@@ -141,8 +142,22 @@ def create_app(
     app.add_middleware(BodyLimit, limit=body_limit(chosen))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestIds)
+    _allow_origins(app, chosen.cors_origins)
     _describe_problems(app)
     return app
+
+
+def _allow_origins(app: FastAPI, origins: str) -> None:
+    """Off by default. Keys travel in a header, never in a cookie: credentials stay disallowed."""
+    allowed = [origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip()]
+    if allowed:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=allowed,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID],
+            expose_headers=[REQUEST_ID, "Retry-After", "Idempotent-Replayed"],
+        )
 
 
 async def _root() -> JSONResponse:

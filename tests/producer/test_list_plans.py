@@ -107,7 +107,9 @@ def worst(database: Database, statement: str, parameters: Any) -> list[str]:
         if database.dialect == "sqlite":
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
             lines = [str(row[3]) for row in rows]
-            return [line for line in lines if line.startswith("SCAN") and "INDEX" not in line and "PRIMARY" not in line]
+            bounded = "WHERE" not in statement and "USE TEMP B-TREE FOR ORDER BY" not in lines  # newest first, LIMIT
+            scans = [line for line in lines if line.startswith("SCAN") and "INDEX" not in line]
+            return [] if bounded else [line for line in scans if "PRIMARY" not in line]
         found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
     return list(_nodes(found[0]["Plan"]))
 
