@@ -19,7 +19,7 @@ from producer.api.context import Here
 from producer.api.posting import Once
 from producer.api.problems import Problem, responses
 from producer.api.values import AccountName, Reason
-from producer.limits import give_order
+from producer.limits import Standing, give_order, standings
 from providers.base import Provider
 
 router = guarded_router("accounts")
@@ -34,7 +34,8 @@ class LimitOut(BaseModel):
 
 
 class AccountOut(BaseModel):
-    """`status` is a snapshot of limiter and breaker that the workers take every few seconds; empty before the first."""
+    """`status` is a snapshot of limiter and breaker that the workers take every few seconds; empty before the first.
+    Batches: `dispatched` wait on Redis for a worker, `leased` are being sent."""
 
     name: str
     provider: str
@@ -46,6 +47,9 @@ class AccountOut(BaseModel):
     pushes_reports: bool
     parked_until: Annotated[datetime | None, Field(description="Nothing is sent before")]
     updated_at: datetime | None
+    order: Annotated[Order | None, Field(description="What an operator wants done, until it is done")]
+    dispatched: int
+    leased: int
     status: dict[str, Any]
 
 
@@ -58,8 +62,11 @@ def listing(here: Here, caller: Reader) -> AccountList:
     """Every configured account, never its credentials."""
     with here.database.read() as session:
         found = {row.account: row for row in session.execute(select(AccountStatus)).scalars()}
+        work = {one.account: one for one in standings(session, here.accounts, here.now())}
     return AccountList(
-        items=[_out(account, here.providers[name], found.get(name)) for name, account in here.accounts.items()]
+        items=[
+            _out(account, here.providers[name], found.get(name), work[name]) for name, account in here.accounts.items()
+        ]
     )
 
 
@@ -104,7 +111,7 @@ def give(name: AccountName, body: OrderIn, caller: Admin, once: Once) -> Respons
     return response
 
 
-def _out(account: Account, provider: Provider, status: AccountStatus | None) -> AccountOut:
+def _out(account: Account, provider: Provider, status: AccountStatus | None, work: Standing) -> AccountOut:
     return AccountOut(
         name=account.name,
         provider=account.provider,
@@ -116,5 +123,8 @@ def _out(account: Account, provider: Provider, status: AccountStatus | None) -> 
         pushes_reports=provider.pushes,
         parked_until=status.parked_until if status else None,
         updated_at=status.updated_at if status else None,
+        order=Order(work.order) if work.order else None,
+        dispatched=work.on_redis,
+        leased=work.in_work,
         status=status.snapshot if status else {},
     )

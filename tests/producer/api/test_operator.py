@@ -126,6 +126,8 @@ async def test_an_admin_stops_an_account_and_its_workers_are_called(desk: Desk) 
     with desk.database.read() as session:
         row = session.get_one(AccountStatus, "qikli")
         assert (row.order_word, row.order_note) == ("open", "maintenance")
+    shown = next(one for one in (await desk.read.get("/v1/accounts")).json()["items"] if one["name"] == "qikli")
+    assert (shown["order"], shown["dispatched"], shown["leased"]) == ("open", 0, 0)
     desk.app.state.context.bell.close()
     assert (names.SNAPSHOT, QUEUE) in desk.rung
     assert (await desk.admin.post("/v1/accounts/nobody/orders", json=asked)).status_code == 404
