@@ -5,6 +5,7 @@ The tables are large enough, and their statistics fresh, so that PostgreSQL's pl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from sqlalchemy import event, insert, text
 
 from models.database import Database
 from models.states import CampaignState, MessageState
-from models.tables import CampaignEvent, DeliveryReport, InboundMessage, Message, Reject, Suppression
+from models.tables import Campaign, CampaignEvent, DeliveryReport, InboundMessage, Message, Reject, Suppression
 from models.types import new_id
 from producer import exports, figures, inbound
 from producer.api import campaigns, suppressions
@@ -190,3 +191,14 @@ def test_no_list_reads_or_sorts_what_it_leaves_out(database: Database) -> None:
             if found := worst(database, statement, parameters):
                 wrong[name] = (found, statement)
     assert not wrong
+
+
+def test_progress_is_told_by_the_counters_and_never_asks_a_message(database: Database) -> None:
+    with database.write() as session:
+        campaign = add_campaign(session, NOW)
+    with statements(database) as seen:
+        read(lambda session: details(session, session.get_one(Campaign, campaign), NOW))(database)
+    assert 3 <= len(seen) <= 6
+    named = {table for statement, _ in seen for table in re.findall(r"(?:FROM|JOIN)\s+(\w+)", statement)}
+    assert "campaign_counts" in named
+    assert "messages" not in named
