@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import pytest
 from sqlalchemy import event, insert, text
 
 from models.database import Database
@@ -28,7 +29,7 @@ from producer.message_pages import Wanted, of_number, page
 from tests.support.rows import add_batch, add_campaign
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-MANY = 12_000
+MANY = 6_000
 RARE = (MessageState.FAILED, MessageState.HELD, MessageState.UNKNOWN, MessageState.SUBMITTING)
 BIG = UUID(int=7)
 Look = Callable[[Database], object]
@@ -36,8 +37,8 @@ Look = Callable[[Database], object]
 
 def fill(database: Database) -> None:
     with database.write() as session:
-        for n in range(2000):
-            rare = n % 400 == 0
+        for n in range(200):
+            rare = n % 40 == 0
             add_campaign(session, NOW, id=BIG if n == 0 else new_id(), route={"acme": 1, "rare": 1},
                          state=CampaignState.RUNNING if rare else CampaignState.COMPLETED)  # fmt: skip
         batch = add_batch(session, BIG, NOW)
@@ -67,7 +68,7 @@ def _number(n: int) -> str:
 
 
 def _message(batch: UUID, n: int) -> dict[str, Any]:
-    state = RARE[n // 3000] if n % 3000 == 2999 else MessageState.DELIVERED if n % 2 else MessageState.QUEUED
+    state = RARE[n // 1500] if n % 1500 == 1499 else MessageState.DELIVERED if n % 2 else MessageState.QUEUED
     return {
         "id": new_id(), "campaign_id": BIG, "batch_id": batch, "row_no": n, "msisdn": _number(n),
         "account": "rare" if n == MANY - 1 else "acme", "sender": "S", "encoding": "GSM-7", "segments": 1,
@@ -110,7 +111,7 @@ def worst(database: Database, statement: str, parameters: Any) -> list[str]:
             lines = [str(row[3]) for row in rows]
             bounded = "WHERE" not in statement and "USE TEMP B-TREE FOR ORDER BY" not in lines  # newest first, LIMIT
             scans = [line for line in lines if line.startswith("SCAN") and "INDEX" not in line]
-            return [] if bounded else [line for line in scans if "PRIMARY" not in line]
+            return [] if bounded else [line for line in scans if not re.search("PRIMARY|anon_", line)]
         found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
     return list(_nodes(found[0]["Plan"]))
 
@@ -154,7 +155,7 @@ LOOKS: dict[str, Look] = {
     "messages, second page": messages(after=FAR),
     **{f"messages, {state}": messages(states=[state]) for state in MessageState},
     "messages, rare states together": messages(states=list(RARE)),
-    "messages, rare states, second page": messages(states=list(RARE), after=(3000, UUID(int=0))),
+    "messages, rare states, second page": messages(states=list(RARE), after=(1500, UUID(int=0))),
     "messages, all states": messages(states=list(MessageState)),
     "messages, account": messages(account="rare"),
     "messages, account and state": messages(account="rare", states=[MessageState.QUEUED]),
@@ -173,14 +174,15 @@ LOOKS: dict[str, Look] = {
     "campaigns, state": listed(campaigns.listing, state=[CampaignState.RUNNING]),
     "campaigns, second page": listed(campaigns.listing, state=None, cursor=encode_cursor(str(new_id()))),
     "suppressions": listed(suppressions.listing, phone=None),
-    "suppressions, second page": listed(suppressions.listing, phone=None, cursor=encode_cursor(f"{_number(9000)} ")),
+    "suppressions, second page": listed(suppressions.listing, phone=None, cursor=encode_cursor(f"{_number(4000)} ")),
     "suppressions, number": listed(suppressions.listing, phone=_number(5)),
     "rejects": lambda database: next(exports.reject_rows(database, BIG)),
     "a campaign": read(lambda session: details(session, find(session, BIG), NOW + timedelta(seconds=30))),
 }  # fmt: skip
 
 
-def test_no_list_reads_or_sorts_what_it_leaves_out(database: Database) -> None:
+def test_no_list_reads_or_sorts_what_it_leaves_out(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producer.message_pages.LOOK", 500)  # as small beside the table as it is in earnest
     fill(database)
     wrong = {}
     for name, look in LOOKS.items():
