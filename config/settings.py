@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
 """The repository (or image) root: where `config/`, `models/` … live."""
+
+SECRETS = ("database_url", "redis_url", "flower_password", "events_secret", "suppression_secret")
+"""Settings that may stand in a file instead: field `x` in the file that the variable `DRUMLINE_X_FILE` names."""
 
 REDIS_URL_FILE = "redis.url"
 """In the state folder, while `drumline up` runs its own Redis: so that other commands find it."""
@@ -69,6 +74,9 @@ class Settings(BaseSettings):
     events_secret: SecretStr | None = None  # signs outgoing events; unset: made once, kept in state_dir
     events_allowed_networks: str = ""  # private networks events may go to, comma-separated, e.g. 10.1.0.0/16
 
+    suppression_secret: SecretStr | None = None  # knows erased numbers again; unset: made once, kept in state_dir
+    purge_after_days: float = Field(0.0, ge=0)  # beat erases what ended longer ago; 0: only `drumline purge` does
+
     def broker_url(self) -> str:
         """The Redis URL in Celery's spelling. Raises SettingsError where there is none."""
         if not self.redis_url:
@@ -90,14 +98,34 @@ def settings() -> Settings:
 def load() -> Settings:
     """Read the environment anew. Raises SettingsError."""
     try:
-        found = Settings()
+        given = _from_files()
+        found = Settings(**given)
         if found.secrets_dir:
-            found = Settings(_secrets_dir=found.secrets_dir)
+            found = Settings(_secrets_dir=found.secrets_dir, **given)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(item) for item in error.errors())) from error
     if not found.redis_url and (running := found.state_dir / REDIS_URL_FILE).exists():
         found.redis_url = running.read_text("utf-8").strip()
     return found
+
+
+def _from_files() -> dict[str, Any]:
+    """Secrets whose variable is not set but names a file. Raises SettingsError for one that cannot be read."""
+    environment = {**dotenv_values(".env"), **os.environ}
+    variables = {name: f"DRUMLINE_{name.upper()}" for name in SECRETS}
+    named = {
+        name: (f"{variable}_FILE", environment[f"{variable}_FILE"])
+        for name, variable in variables.items()
+        if not environment.get(variable) and environment.get(f"{variable}_FILE")
+    }
+    return {name: _read_secret(variable, str(path)) for name, (variable, path) in named.items()}
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}: {path} cannot be read: {error}") from error
 
 
 def _explain(item: object) -> str:

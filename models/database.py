@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class Database:
             raise DatabaseError(f"DRUMLINE_DATABASE_URL: found {self.dialect!r}, expected sqlite or postgresql")
         self.url = parsed.render_as_string(hide_password=False)
         if self.dialect == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_private(Path(parsed.database))
         self.engine: Engine = create_engine(parsed, hide_parameters=True, **_engine_options(self.dialect, pool_size))
         self._clock: tuple[datetime, float] | None = None
         self._clock_lock = threading.Lock()
@@ -175,6 +176,14 @@ class Database:
             else:
                 command.downgrade(config, revision)
             connection.commit()
+
+
+def _make_private(path: Path) -> None:
+    """Numbers and texts are for whoever runs this alone; SQLite gives its other files the mode of the first."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.name != ":memory:" and not path.exists():
+        with suppress(FileExistsError):  # another process was quicker
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _engine_options(dialect: str, pool_size: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -13,7 +14,7 @@ from config.accounts import Account, load_accounts
 from config.celery_app import app
 from config.settings import settings
 from models.database import Database
-from producer import campaigns, control, copies, recurring
+from producer import campaigns, control, copies, recurring, retention
 from producer.dispatch import dispatch
 
 log = structlog.get_logger("drumline.producer")
@@ -77,3 +78,10 @@ def fill_copy(campaign_id: str) -> None:
         copies.fill(database, accounts, UUID(campaign_id))
     except campaigns.CampaignError as error:
         log.warning("copy_failed", campaign=campaign_id, reason=str(error))  # the campaign says so too
+
+
+@shared_task(name=names.PURGE)
+def purge_old() -> None:
+    """Some seconds of erasing what ended long enough ago; the next tick goes on."""
+    database, _ = shared()
+    retention.purge(database, timedelta(days=settings().purge_after_days), settings(), budget=retention.TICK_BUDGET)

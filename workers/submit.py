@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,9 @@ import structlog
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from config.own_keys import suppression_key
 from models import leases
+from models.forgotten import suppressed
 from models.leases import Lease
 from models.moves import Move, apply_moves
 from models.queries import due_messages
@@ -117,6 +120,7 @@ class BatchWork:
         self.brief = Brief()
         self._opens_at: datetime | None = None
         self._began = leased_at
+        self._key = partial(suppression_key, runtime.settings)
         self._way: Way | None = None
         self._shut: Wait | None = None
         self._waited = 0.0
@@ -170,11 +174,12 @@ class BatchWork:
 
     async def _load(self) -> bool:
         now = self.runtime.now()
-        loaded = await self.runtime.write(_load, self.lease, self.brief, now, SLICE)
+        loaded = await self.runtime.write(_load, self.lease, self.brief, now, SLICE, self._key)
         self.waiting.extend(loaded)
         if not loaded and self.flights:
             await self._land_all()  # what came back may be due again
-            self.waiting.extend(await self.runtime.write(_load, self.lease, self.brief, self.runtime.now(), SLICE))
+            now = self.runtime.now()
+            self.waiting.extend(await self.runtime.write(_load, self.lease, self.brief, now, SLICE, self._key))
         return bool(self.waiting)
 
     async def _find_way(self) -> Way:
@@ -472,11 +477,13 @@ class BatchWork:
 # --- database steps, each one transaction ----------------------------------------------------------------------------
 
 
-def _load(session: Session, lease: Lease, brief: Brief, now: datetime, limit: int) -> list[tuple[Outgoing, Position]]:
+def _load(
+    session: Session, lease: Lease, brief: Brief, now: datetime, limit: int, key: Callable[[], bytes]
+) -> list[tuple[Outgoing, Position]]:
     """Due messages as the adapter sees them; what opted out or ran out of time meanwhile is closed instead."""
     rows = due_messages(session, lease.batch_id, now, limit)
     campaign = session.get_one(Campaign, lease.campaign_id)
-    opted_out = _opted_out(session, rows)
+    opted_out = _opted_out(session, rows, key)
     closing = [move for row in rows if (move := _closing(row, opted_out, brief.expires_at, now))]
     closed = {move.message_id for move in closing}
     left = [_outgoing(row, campaign) for row in rows if row.id not in closed]
@@ -490,9 +497,12 @@ def _candidate(message: Outgoing) -> Candidate:
     return Candidate(UUID(message.id), message.msisdn, message.text)
 
 
-def _opted_out(session: Session, rows: Sequence[Message]) -> set[tuple[str, str]]:
-    query = select(Suppression.msisdn, Suppression.sender).where(Suppression.msisdn.in_([row.msisdn for row in rows]))
-    return set(session.execute(query)) if rows else set()
+def _opted_out(session: Session, rows: Sequence[Message], key: Callable[[], bytes]) -> set[tuple[str, str]]:
+    if not rows:
+        return set()
+    numbers = [row.msisdn for row in rows]
+    query = select(Suppression.msisdn, Suppression.sender).where(Suppression.msisdn.in_(numbers))
+    return {*session.execute(query), *suppressed(session, numbers, key)}
 
 
 def _closing(row: Message, opted_out: set[tuple[str, str]], expires_at: datetime | None, now: datetime) -> Move | None:

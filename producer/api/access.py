@@ -21,6 +21,10 @@ from producer.keys import Scope, find_key, touch, wants_touch
 
 log = structlog.get_logger("drumline.api")
 
+ERASED = "(erased)"
+"""Stands for a number that retention has erased: in lists, in histories and in exports. It is no number, so that no
+import takes it for one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -31,7 +35,9 @@ class Caller:
     scope: Scope
 
     def number(self, msisdn: str) -> str:
-        """A number as this caller may see it in a list."""
+        """A number as this caller may see it in a list; `(erased)` after retention."""
+        if not msisdn:
+            return ERASED
         return msisdn if self.scope.covers(Scope.SUBMIT) else Msisdn(msisdn).masked()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -21,12 +22,14 @@ from producer.cli import (
     limits,
     operations,
     reports,
+    retention,
     schedule,
     services,
     suppressions,
     templates,
 )
 from producer.cli.output import complain
+from producer.erase import EraseRefused
 from producer.import_feed import ImportDied
 from producer.plan import RouteError
 from producer.readers import FileError
@@ -42,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, audit, schedule, limits, operations, reports, services):
+for module in (campaigns, audit, schedule, limits, operations, reports, retention, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(templates.app, name="templates")
@@ -53,11 +56,12 @@ app.add_typer(limits.breaker, name="breaker")
 app.add_typer(events.app, name="events")
 
 WRONG_INPUT = (SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError, EndpointError)
-FAILED = (WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+FAILED = (EraseRefused, WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 
 def main() -> None:
     """Run one command. What went wrong is one clear line on stderr, never a traceback."""
+    os.umask(0o077)  # databases, logs, rejects, exports: numbers and texts are for whoever runs this alone
     try:
         configure_logging(settings().log_format, settings().log_level)
         app()
