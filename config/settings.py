@@ -30,8 +30,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DRUMLINE_", env_file=".env", extra="ignore")
 
-    database_url: str = "sqlite:///var/drumline.db"
-    redis_url: str = ""  # empty: the embedded server that `drumline up` and `make demo` start
+    database_url: str = Field("sqlite:///var/drumline.db", repr=False)  # both may hold a password
+    redis_url: str = Field("", repr=False)  # empty: the embedded server that `drumline up` and `make demo` start
     accounts_file: Path = Path("config/accounts.toml")
     prices_file: Path = Path("config/prices.toml")  # for previews; absent: nothing is priced
     state_dir: Path = Path("var")  # beat's and Flower's state, uploads, the embedded Redis

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, aliased
@@ -27,6 +28,8 @@ from models.tables import Campaign, InboundMessage, InboxPage, Message, Recurrin
 from producer import retention_steps as steps
 from producer.copies import Kind
 from producer.retention_steps import Purged, Step
+
+log = structlog.get_logger("drumline.retention")
 
 T = TypeVar("T")
 
@@ -138,6 +141,14 @@ def purge(
         rest(max(BREATH, REST * (time.monotonic() - started)))
         started = time.monotonic()
     forget_wal(database)
+    return done
+
+
+def tick(database: Database, settings: Settings) -> Purged:
+    """One round of the scheduled purge (setting DRUMLINE_PURGE_AFTER_DAYS). Raises TooYoung."""
+    done = purge(database, timedelta(days=settings.purge_after_days), settings, budget=TICK_BUDGET)
+    if done.campaigns or done.left:
+        log.info("purged", campaigns=done.campaigns, messages=done.messages, more=done.left)
     return done
 
 

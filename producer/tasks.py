@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -84,4 +83,4 @@ def fill_copy(campaign_id: str) -> None:
 def purge_old() -> None:
     """Some seconds of erasing what ended long enough ago; the next tick goes on."""
     database, _ = shared()
-    retention.purge(database, timedelta(days=settings().purge_after_days), settings(), budget=retention.TICK_BUDGET)
+    retention.tick(database, settings())

@@ -181,10 +181,10 @@ def test_a_dry_run_names_the_campaigns_and_changes_nothing(database: Database) -
     assert where(database, TEXT, phone(1)[1:]) == places
 
 
-def test_numbers_that_the_caps_still_count_are_too_young() -> None:
+def test_numbers_that_the_caps_still_count_are_too_young(database: Database) -> None:
     counting = Settings(_env_file=None, cap_messages=3, cap_hours=240)
     with pytest.raises(TooYoung, match="10 days"):
-        purge(Database("sqlite://"), timedelta(days=9), counting)
+        purge(database, timedelta(days=9), counting)
 
 
 def test_a_purged_campaign_is_neither_retried_nor_repeated(database: Database) -> None:

@@ -125,8 +125,8 @@ def _around(session: Session, campaign: UUID, message: UUID, first: int, at: dat
         [
             OutboxEvent(endpoint_id=endpoint.id, event_id=new_id(), kind="message.sent", campaign_id=campaign,
                         message_id=message, detail=f"{NAME} {phone(first)}", at=at, dead_at=at),
-            InboundMessage(account=ACCOUNT, inbound_id=f"mo-{phone(first)}-{campaign}", msisdn=phone(first)[1:], to="12345",
-                           text=f"{TEXT}, asks {NAME}", received_at=at),
+            InboundMessage(account=ACCOUNT, inbound_id=f"mo-{phone(first)}-{campaign}", msisdn=phone(first)[1:],
+                           to="12345", text=f"{TEXT}, asks {NAME}", received_at=at),
             IdempotentAnswer(key=str(new_id()), api_key_id=new_id(), digest="d", status=200, created_at=at,
                              body=f'{{"phone": "{phone(first)}", "text": "{TEXT}"}}'.encode()),
         ]
