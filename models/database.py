@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 log = logging.getLogger("drumline.database")
 
@@ -162,20 +165,48 @@ class Database:
             return MigrationContext.configure(connection).get_current_revision(), newest or ""
 
     def migrate(self, revision: str = "head") -> None:
-        """Bring the schema to a revision; at the newest already it does nothing."""
+        """Bring the schema to a revision, up or down; at the newest already it does nothing. Raises DatabaseError for
+        one that does not exist."""
         # Imported here: Alembic costs every command a third of a second, and only this one needs it.
         from alembic import command
         from alembic.config import Config
+        from alembic.util import CommandError
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        with self.engine.connect() as connection:
+        with self._without_foreign_keys() as connection:
             config.attributes["connection"] = connection
-            if revision == "head" or not revision.startswith("-"):
-                command.upgrade(config, revision)
-            else:
-                command.downgrade(config, revision)
+            go = command.downgrade if self._is_behind(connection, config, revision) else command.upgrade
+            try:
+                go(config, revision)
+            except CommandError as error:
+                raise DatabaseError(f"the schema cannot be brought to {revision}: {error}") from error
             connection.commit()
+
+    @contextmanager
+    def _without_foreign_keys(self) -> Iterator[Connection]:
+        """SQLite changes some columns by making the table anew: dropping the old one would delete, by cascade, every
+        row that refers to it. The switch does nothing inside a transaction, so it is set before one begins."""
+        with self.engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            if self.dialect == "sqlite":
+                raw.execute("PRAGMA foreign_keys=OFF")
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+                if self.dialect == "sqlite":
+                    raw.execute("PRAGMA foreign_keys=ON")
+
+    def _is_behind(self, connection: Connection, config: Config, revision: str) -> bool:
+        """Whether the way to this revision leads down. Revisions are numbered."""
+        from alembic.runtime.migration import MigrationContext
+
+        if not revision[:1].isdigit():
+            return revision.startswith("-")
+        current = MigrationContext.configure(connection).get_current_revision()
+        connection.rollback()
+        return current is not None and revision < current
 
 
 def _make_private(path: Path) -> None:

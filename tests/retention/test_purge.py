@@ -18,7 +18,8 @@ from models.types import new_id
 from producer import campaigns, copies, recurring, retention_steps
 from producer.audit import audit
 from producer.overview import progress
-from producer.retention import Purged, TooYoung, forecast, purge, vacuum
+from producer.retention import TooYoung, forecast, purge, vacuum
+from producer.retention_steps import Purged
 from tests.retention.world import NAME, NOW, OLD, TEXT, Traces, in_files, leave_traces, phone, statistics, where
 
 AGE = timedelta(days=90)
