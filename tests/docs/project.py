@@ -60,12 +60,12 @@ started=""
 trap 'for one in $started; do kill -TERM $one 2>/dev/null; done; for one in $started; do wait $one || true; done' EXIT
 stay() {  # URL COMMAND...: start it unless it answers already, and wait until it does
     local url=$1; shift
-    curl -sf -o /dev/null "$url" && return 0
+    command curl -sf -o /dev/null "$url" && return 0
     "$@" >>"$LOGS/${2:-x}.log" 2>&1 &
     local child=$!
     started="$child $started"
     for _ in $(seq 600); do
-        curl -sf -o /dev/null "$url" && return 0
+        command curl -sf -o /dev/null "$url" && return 0
         kill -0 $child 2>/dev/null || { cat "$LOGS/${2:-x}.log" >&2; return 1; }
         sleep 0.1
     done
