@@ -14,9 +14,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 ROOT = Path(__file__).resolve().parent.parent
 """The repository (or image) root: where `config/`, `models/` … live."""
 
-SECRETS = ("database_url", "redis_url", "flower_password", "events_secret", "suppression_secret")
-"""Settings that may stand in a file instead: field `x` in the file that the variable `DRUMLINE_X_FILE` names."""
-
 REDIS_URL_FILE = "redis.url"
 """In the state folder, while `drumline up` runs its own Redis: so that other commands find it."""
 
@@ -87,6 +84,14 @@ class Settings(BaseSettings):
         if self.redis_url.startswith("unix://"):
             return "redis+socket://" + self.redis_url.removeprefix("unix://")
         return self.redis_url
+
+
+SECRETS = (
+    "database_url",
+    "redis_url",
+    *(name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None),
+)
+"""Settings that may stand in a file instead: field `x` in the file that the variable `DRUMLINE_X_FILE` names."""
 
 
 @lru_cache(maxsize=1)

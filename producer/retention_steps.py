@@ -51,7 +51,9 @@ class Purged:
     left: bool = False
 
     def __add__(self, other: Purged) -> Purged:
-        return Purged(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+        counts = (field.name for field in fields(self) if field.name != "left")
+        sums = {name: getattr(self, name) + getattr(other, name) for name in counts}
+        return Purged(**sums, left=self.left or other.left)
 
 
 class Step(NamedTuple):

@@ -13,7 +13,7 @@ from config.settings import ROOT
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 SHELLS = frozenset({"sh", "bash", "shell", "console"})
-REASONS = frozenset({"needs Docker", "needs a real provider account", "needs root", "takes minutes"})
+REASONS = frozenset({"needs Docker", "needs a real provider account", "needs root", "takes minutes", "appends to .env"})
 """The only ones there are."""
 
 _FENCE = re.compile(r"^( *)```(\w*)\s*$")
