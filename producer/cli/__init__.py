@@ -13,6 +13,7 @@ from config.logging import configure_logging
 from config.prices import PricesError
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
+from models.forgotten import WrongKey
 from producer.campaigns import CampaignError
 from producer.cli import (
     audit,
@@ -56,7 +57,17 @@ app.add_typer(limits.breaker, name="breaker")
 app.add_typer(events.app, name="events")
 
 WRONG_INPUT = (SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError, EndpointError)
-FAILED = (EraseRefused, WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+FAILED = (
+    EraseRefused,
+    WrongKey,
+    WorkersError,
+    ImportDied,
+    DatabaseError,
+    SQLAlchemyError,
+    StartError,
+    NoRedisError,
+    OSError,
+)
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def test_a_dump_of_postgresql_is_restored_whole(postgres_server: EmbeddedPostgre
     with source.write() as session:
         left = leave_traces(session, at=datetime(2026, 1, 1, tzinfo=UTC))
     dump = subprocess.run([programs / "pg_dump", "-Fc", "-d", plain(source)], capture_output=True, check=True).stdout
-    restore = [programs / "pg_restore", "-d", plain(target), "--clean", "--if-exists", "--no-owner"]
+    restore = [str(programs / "pg_restore"), "-d", plain(target), "--clean", "--if-exists", "--no-owner"]
     subprocess.run(restore, input=dump, check=True, capture_output=True)
     assert target.at_head()
     assert rows(target) == rows(source)

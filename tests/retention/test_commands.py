@@ -103,6 +103,14 @@ def test_erase_names_what_is_still_open_and_ends_with_code_1(terminal: Terminal)
     assert f"message {left.messages[0]} is sent" in err
 
 
+def test_a_key_that_is_not_the_one_of_before_is_said_in_one_line(terminal: Terminal) -> None:
+    terminal.json("erase", phone(1), "--suppress")
+    (terminal.folder / "state" / "suppression.key").write_text("another key of another machine")
+    code, _, err = terminal.run("erase", phone(2), "--suppress")
+    assert code == 1
+    assert err.startswith("error: the suppressions of erased numbers were made with another key")
+
+
 @pytest.mark.parametrize(
     "words", [("nonsense",), ("07700900001",), ("+447700900001", "--suppress", "--forget-suppression")]
 )
