@@ -60,6 +60,11 @@ KEPT: Mapping[str, frozenset[str]] = {
 """Columns that are ours or the operator's: configuration, names, states, codes, digests."""
 
 
+ERASED_NUMBER = "(erased)"
+"""Stands for a number that retention has erased: in lists, in histories and in exports. It is no number, so that no
+import takes it for one."""
+
+
 def speaking_columns() -> dict[str, frozenset[str]]:
     """Every column that could hold a number, a name or a text, by table."""
     return {

@@ -15,15 +15,13 @@ from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from models.msisdn import Msisdn
+from models.personal import ERASED_NUMBER
 from producer.api.context import Context, context_of
 from producer.api.problems import Problem, responses
+from producer.api.strict_json import StrictRequest, check_media_type
 from producer.keys import Scope, find_key, touch, wants_touch
 
 log = structlog.get_logger("drumline.api")
-
-ERASED = "(erased)"
-"""Stands for a number that retention has erased: in lists, in histories and in exports. It is no number, so that no
-import takes it for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Caller:
     def number(self, msisdn: str) -> str:
         """A number as this caller may see it in a list; `(erased)` after retention."""
         if not msisdn:
-            return ERASED
+            return ERASED_NUMBER
         return msisdn if self.scope.covers(Scope.SUBMIT) else Msisdn(msisdn).masked()
 
     @property
@@ -54,7 +52,11 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request.state.caller = await run_in_threadpool(authenticate, request)
-            return await handler(request)
+            if self.body_field is None:
+                return await handler(request)
+            strict = StrictRequest(request.scope, request.receive)
+            check_media_type(strict, await strict.body())
+            return await handler(strict)
 
         return guarded
 

@@ -25,6 +25,7 @@ from producer.cli import (
     reports,
     retention,
     schedule,
+    send,
     services,
     suppressions,
     templates,
@@ -32,7 +33,9 @@ from producer.cli import (
 from producer.cli.output import complain
 from producer.erase import EraseRefused
 from producer.import_feed import ImportDied
+from producer.keys import ApiKeyError
 from producer.plan import RouteError
+from producer.quota import QuotaExceeded
 from producer.readers import FileError
 from producer.rooms import WorkersError
 from producer.services.redis_server import NoRedisError
@@ -46,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, audit, schedule, limits, operations, reports, retention, services):
+for module in (send, campaigns, audit, schedule, limits, operations, reports, retention, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(templates.app, name="templates")
@@ -56,18 +59,13 @@ app.add_typer(schedule.repeats, name="recurring")
 app.add_typer(limits.breaker, name="breaker")
 app.add_typer(events.app, name="events")
 
-WRONG_INPUT = (SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError, EndpointError)
+WRONG_INPUT = (
+    SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError, EndpointError, ApiKeyError,
+    QuotaExceeded,
+)  # fmt: skip
 FAILED = (
-    EraseRefused,
-    WrongKey,
-    WorkersError,
-    ImportDied,
-    DatabaseError,
-    SQLAlchemyError,
-    StartError,
-    NoRedisError,
-    OSError,
-)
+    EraseRefused, WrongKey, WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError,
+)  # fmt: skip
 
 
 def main() -> None:

@@ -122,7 +122,7 @@ class Project:
             **self._given,
         }
 
-    def run(self, blocks: list[Block], setup: str = "", timeout: float = 90.0) -> str:
+    def run(self, blocks: list[Block], setup: str = "", timeout: float = 240.0) -> str:
         """What was printed. Raises AssertionError with it, naming the place, if any command fails."""
         parts = [_PRELUDE, setup]
         parts += [f"PLACE={block.place}\n{self._as_run(block.code)}" for block in blocks]

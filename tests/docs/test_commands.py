@@ -55,6 +55,7 @@ def test_the_commands_of_a_page_do_what_they_say(page: Path, project: Project) -
 
 
 @pytest.mark.xdist_group("docs")
+@pytest.mark.timeout(300)
 def test_a_newcomer_who_types_what_the_pages_say_gets_a_campaign_through() -> None:
     with Project({"DRUMLINE_SHUTDOWN_SECONDS": "3"}) as project:
         started = [block for name in WITH_EVERYTHING for block in RUN[ROOT / name]]
