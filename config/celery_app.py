@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init, worker_shutdown
 from kombu import Queue
 
-from config import names
+from config import names, tracing
 from config.accounts import load_accounts
 from config.logging import configure_logging
 from config.settings import Settings, settings
@@ -88,6 +88,20 @@ def _beat(accounts: list[str], configured: Settings) -> dict[str, Any]:
         f"snapshot-{account}": _tick(names.SNAPSHOT, 2.0, names.account_queue(account), account) for account in accounts
     }
     return {**shared, **snapshots}
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types
+def _trace_worker(**_: Any) -> None:
+    if settings().tracing_endpoint:
+        from config import tracing_celery
+
+        tracing.start(settings(), "worker")
+        tracing_celery.connect()
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]  # as above
+def _last_spans(**_: Any) -> None:
+    tracing.stop()
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]  # Celery ships no types

@@ -17,9 +17,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalEr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from models.tallies import Tallies
+
 log = logging.getLogger("drumline.database")
 
 CLOCK_SECONDS = 10.0
+LAST_TALLIES_SECONDS = 2.0
 DEADLOCK_TRIES = 4
 _DEADLOCKS = frozenset({"40P01", "40001"})  # deadlock detected, serialization failure: nothing of it was committed
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -62,6 +65,7 @@ class Database:
         if self.dialect == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         self.engine: Engine = create_engine(parsed, hide_parameters=True, **_engine_options(self.dialect, pool_size))
+        self.tallies = Tallies()
         self._clock: tuple[datetime, float] | None = None
         self._clock_lock = threading.Lock()
         self._asking = False
@@ -78,6 +82,22 @@ class Database:
         """
         with self._writers, Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+        if counted := session.info.get("tallies"):
+            self.tallies.absorb(counted)
+        if self.tallies.due():
+            self.flush_tallies()
+
+    def flush_tallies(self) -> None:
+        """Write what was counted for the metrics. Nobody's work fails for that: what cannot be written waits."""
+        counts = self.tallies.take()
+        if not counts:
+            return
+        try:
+            with self._writers, Session(self.engine) as session, session.begin():
+                self.tallies.write(session, counts)
+        except SQLAlchemyError as error:
+            self.tallies.absorb(counts)
+            log.warning("the metrics' counters were not written: %s", type(error).__name__)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -129,6 +149,12 @@ class Database:
             self._asking = False
 
     def close(self) -> None:
+        """The last counters of the metrics are written if that takes but a moment: a database that is away must not
+        keep the process from ending."""
+        if self.tallies.waiting():
+            last = threading.Thread(target=self.flush_tallies, name="last-tallies", daemon=True)
+            last.start()
+            last.join(LAST_TALLIES_SECONDS)
         self.engine.dispose()
 
     def check(self) -> None:

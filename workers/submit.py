@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from config import tracing
 from models import leases
 from models.leases import Lease
 from models.moves import Move, apply_moves
@@ -27,6 +28,7 @@ from models.queries import due_messages
 from models.states import CampaignState, MessageState
 from models.steering import Caps
 from models.tables import Attempt, Campaign, Message, Suppression
+from models.tallies import Tally
 from models.types import new_id
 from providers.base import Accepted, LookUpBy, Outcome, Outgoing, Refused, Submission, Unclear
 from providers.mark import watched
@@ -93,8 +95,11 @@ async def submit_batch(runtime: Runtime, batch_id: UUID) -> Ended:
         return Ended.NOT_OURS
     account = await runtime.account(lease.account)
     work = BatchWork(runtime, account, lease, started)
-    with structlog.contextvars.bound_contextvars(batch=str(batch_id), account=lease.account):
+    ids: dict[str, Any] = {"campaign": str(lease.campaign_id), "batch": str(batch_id), "account": lease.account}
+    with structlog.contextvars.bound_contextvars(**ids), tracing.span("batch", **ids) as span:
         ended = await work.run()
+        span.set_attribute("drumline.ended", str(ended))
+        span.set_attribute("drumline.requests", work.requests)
         log.debug("batch_ended", ended=str(ended), requests=work.requests)
     return ended
 
@@ -200,6 +205,9 @@ class BatchWork:
             self.waiting.extendleft((message, chunk.positions[message.id]) for message in reversed(chunk.messages))
 
     async def _wait(self, answer: Wait) -> bool:
+        tallies = self.runtime.database.tallies
+        tallies.add(Tally.WAITS, self.account.name, (answer.door,))
+        tallies.add(Tally.WAIT_TIME, self.account.name, (answer.door,), answer.seconds)
         if self._too_long(answer):
             self._stop(Ended.WAITING)
             # What holds for the whole account is said of the account: it may be opened again sooner.
@@ -286,7 +294,7 @@ class BatchWork:
             await self._record_unsent(chunk)
             return
         started = time.monotonic()
-        answer = await self._exchange(chunk.request, min(latest, self._safe_until))
+        answer = await self._exchange(chunk, min(latest, self._safe_until))
         elapsed = time.monotonic() - started
         if isinstance(answer, Reply):
             submission = self.account.provider.read_submit(chunk.messages, answer)
@@ -317,13 +325,14 @@ class BatchWork:
         answer = await self.account.gate.one(cost, left, self._way.tolls)
         return None if isinstance(answer, Wait) else answer
 
-    async def _exchange(self, request: Request, not_after: float) -> Reply | NotSent | OutcomeUnknown:
-        """The answer, or what is known without one."""
+    async def _exchange(self, chunk: Chunk, not_after: float) -> Reply | NotSent | OutcomeUnknown:
+        """The answer, or what is known without one. Nothing leaves after `not_after` (monotonic seconds)."""
         flight = asyncio.current_task()
         with watched() as watch:
             try:
                 self.airborne.add(flight)
-                return await self.account.send(request, not_after)
+                request = replace(chunk.request, not_after=not_after)  # looked at right before the first byte
+                return await self.account.exchange(request, "submit", self.lease.batch_id, len(chunk.messages))
             except (NotSent, OutcomeUnknown) as error:
                 return error
             except asyncio.CancelledError:

@@ -53,7 +53,7 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
-_BEARER = Security(
+BEARER = Security(
     HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key made by `drumline keys create`, `dk_…`")
 )
 
@@ -64,7 +64,7 @@ def guarded_router(tag: str, prefix: str = "/v1") -> APIRouter:
         prefix=prefix,
         tags=[tag],
         route_class=GuardedRoute,
-        dependencies=[_BEARER],
+        dependencies=[BEARER],
         responses=responses(401, 403, 422, 429, 503),
     )
 
@@ -73,7 +73,7 @@ def authenticate(request: Request) -> Caller:
     """The caller, or a Problem: 401 without saying what is wrong with the key, 429 after too many of those."""
     here = context_of(request)
     address = request.client.host if request.client else ""
-    key = _given(request)
+    key = given_key(request)
     wait = here.throttle.wait(address, key)
     if wait > 0:
         headers = {"Retry-After": str(math.ceil(wait))}
@@ -89,7 +89,7 @@ def authenticate(request: Request) -> Caller:
     return caller
 
 
-def _given(request: Request) -> str:
+def given_key(request: Request) -> str:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip()[:200] if scheme.lower() == "bearer" else ""
 
