@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_shutdown
+from celery.signals import heartbeat_sent, setup_logging, worker_init, worker_shutdown
 from kombu import Queue
 
 from config import names, tracing
@@ -51,7 +51,7 @@ def make_app(configured: Settings) -> Celery:
         },
         broker_connection_max_retries=None,  # Redis may be away for hours: nobody has to start the workers again
         beat_schedule=_beat(accounts, configured),
-        beat_scheduler="celery.beat:Scheduler",  # nothing to remember between starts, so no file to spoil or to share
+        beat_scheduler="config.clock:Clock",
         beat_max_loop_interval=1,
         timezone="UTC",
     )
@@ -97,6 +97,14 @@ def _trace_worker(**_: Any) -> None:
 
         tracing.start(settings(), "worker")
         tracing_celery.connect()
+
+
+@heartbeat_sent.connect  # type: ignore[untyped-decorator]  # as above
+def _worker_lives(sender: Any = None, **_: Any) -> None:
+    """Every two seconds, as long as the worker has its connection to Redis."""
+    from config.clock import say_alive  # the API has no use for beat
+
+    say_alive(sender.eventer.hostname.partition("@")[0])
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]  # as above

@@ -18,27 +18,27 @@ Counts = dict[tuple[str, str], float]  # (account, labels) -> n
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a tally is shown. `labels` after the account; `per_account`: whether there is one. `from_zero`: every
-    configured account has the series from the start, so that its first increase is seen."""
+    """How a tally is shown. `labels` after the account; `per_account`: whether there is one. `zeros`: labels
+    that every configured account has from the start, so that their first increase is seen."""
 
     name: str
     text: str
     labels: tuple[str, ...] = ()
     per_account: bool = True
-    from_zero: bool = False
+    zeros: tuple[str, ...] = ()
 
 
 SHOWN: Mapping[Tally, Shown] = {
-    Tally.SUBMITTED: Shown("messages_submitted", "Messages that a provider took.", from_zero=True),
+    Tally.SUBMITTED: Shown("messages_submitted", "Messages that a provider took.", zeros=("",)),
     Tally.OUTCOMES: Shown("message_outcomes", "Messages that became final, by state and the provider's code.",
                           ("state", "code")),
-    Tally.UNKNOWN: Shown("messages_unknown", "Messages whose outcome became unknown.", from_zero=True),
+    Tally.UNKNOWN: Shown("messages_unknown", "Messages whose outcome became unknown.", zeros=("",)),
     Tally.REPORTS: Shown("reports", "Delivery reports applied, by the state they tell and what they did.",
                          ("state", "effect")),
     Tally.REPORT_DELAY: Shown("report_apply_delay_seconds", "From a report's arrival to what it did."),
     Tally.IMPORTED: Shown("import_rows", "Rows read from recipient files.", ("result",), per_account=False),
     Tally.REQUESTS: Shown("provider_requests", "HTTP requests to providers; status none of theirs: what became of it.",
-                          ("kind", "status")),
+                          ("kind", "status"), zeros=("submit|429", "poll|429")),
     Tally.REQUEST_TIME: Shown("provider_request_duration_seconds", "Time from a request to a provider to its answer."),
     Tally.WAITS: Shown("limiter_waits", "Times that a batch was told to wait: for the pace, a toll (campaign or sender "
                        "limit), a block (429), the breaker or Redis.", ("door",)),
@@ -57,9 +57,7 @@ def counters(session: Session, accounts: Mapping[str, object]) -> Iterator[Metri
     ):
         found[name][account, labels] = n
     for tally, shown in SHOWN.items():
-        counts = found[tally]
-        if shown.from_zero:
-            counts = {(account, ""): 0.0 for account in accounts} | counts
+        counts = {(account, labels): 0.0 for account in accounts for labels in shown.zeros} | found[tally]
         yield _histogram(shown, counts, BUCKETS[tally]) if tally in BUCKETS else _counter(shown, counts)
 
 

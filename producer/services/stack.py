@@ -26,6 +26,7 @@ from producer.services.children import Child, Program
 from producer.services.redis_server import redis_server
 
 START_SECONDS = 60.0
+GRACE_SECONDS = 5  # how long the API lets requests end: a live page never ends by itself
 THREADS = 8  # tasks a worker process works on at once, at least
 MOST_THREADS = 256
 OWN_TASKS = 3  # of an account besides its batches: a poll, a look-up, a snapshot
@@ -104,7 +105,7 @@ class Stack:
         host = self.settings.api_host
         command = (
             sys.executable, "-m", "uvicorn", "producer.api.app:app", "--host", host, "--port", str(port),
-            "--log-level", "warning", "--no-access-log",
+            "--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", str(GRACE_SECONDS),
         )  # fmt: skip
         self.environment["DRUMLINE_API_PORT"] = str(port)
         await self._start(self._program("api", command))

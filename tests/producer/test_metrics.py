@@ -96,11 +96,11 @@ def _send_three(database: Database) -> None:
     """Three messages at an account whose breaker is open: one delivered, one refused, one unknown."""
     with database.write() as session:
         campaign = add_campaign(session, NOW, state=CampaignState.RUNNING)
-        batch = add_batch(session, campaign, NOW - timedelta(minutes=20), size=3)
+        batch = add_batch(session, campaign, NOW - timedelta(minutes=20), size=3)  # dispatched then, and due again
         ids = add_messages(session, campaign, batch, 3)
         status = account_status(session, ACCOUNT)
         status.snapshot, status.updated_at, status.polled_at, status.next_poll_at = SNAPSHOT, NOW, NOW, NOW
-        add_batch(session, campaign, NOW, state=BatchState.LEASED)
+        add_batch(session, campaign, NOW, state=BatchState.LEASED, dispatched_at=NOW - timedelta(minutes=16))
     moves = [
         [Move(one, MessageState.SUBMITTING, values={"attempted_at": NOW - timedelta(seconds=90)}) for one in ids],
         [Move(ids[0], MessageState.SUBMITTED), Move(ids[1], MessageState.REJECTED, values={"code": "E22"}),
