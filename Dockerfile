@@ -30,6 +30,7 @@ COPY --chown=root:root producer producer
 COPY --chown=root:root workers workers
 COPY --chown=root:root sandbox sandbox
 COPY --chown=root:root examples examples
+RUN python -m compileall -q /app
 USER 10001:10001
 VOLUME /var/lib/drumline
 EXPOSE 8000

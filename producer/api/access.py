@@ -48,7 +48,11 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request.state.caller = await run_in_threadpool(authenticate, request)
-            return await handler(request)
+            named = {"api_key_name": request.state.caller.name}
+            if campaign := request.path_params.get("campaign_id"):
+                named["campaign"] = str(campaign)[:36]
+            with structlog.contextvars.bound_contextvars(**named):
+                return await handler(request)
 
         return guarded
 
@@ -85,7 +89,6 @@ def authenticate(request: Request) -> Caller:
         headers = {"WWW-Authenticate": 'Bearer realm="drumline"'}
         raise Problem(401, "unauthorized", "send `Authorization: Bearer dk_…` with a valid key", headers=headers)
     here.throttle.succeeded(address, key)
-    structlog.contextvars.bind_contextvars(api_key_name=caller.name)
     return caller
 
 
