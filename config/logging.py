@@ -89,7 +89,7 @@ def configure_logging(form: Literal["console", "json"], level: str) -> None:
     # Uvicorn brings handlers of its own, which would print a failed request's traceback unmasked.
     for own in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(own).handlers.clear()
-        logging.getLogger(own).propagate = True
+        logging.getLogger(own).propagate = own != "uvicorn.access"  # paths hold webhook tokens, queries numbers
     # Request lines of the HTTP libraries carry addresses with numbers in their queries; Celery tells of every task.
     for chatty in ("httpx", "httpcore", "aiohttp.client", "urllib3", "celery", "kombu", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

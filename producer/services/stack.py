@@ -182,7 +182,7 @@ def threads_for(accounts: Iterable[Account]) -> int:
 def worker_command(name: str, queues: Sequence[str], threads: int = THREADS) -> tuple[str, ...]:
     """Threads, one event loop per process; more processes for more cores."""
     return (
-        sys.executable, "-m", "celery", "-A", "config.celery_app", "worker", "--pool", "threads",
+        sys.executable, "-m", "celery", "--quiet", "-A", "config.celery_app", "worker", "--pool", "threads",
         "--concurrency", str(threads), "--hostname", f"{name}@%h", "--queues", ",".join(queues),
         "--events", "--without-gossip", "--without-mingle", "--loglevel", "WARNING",
     )  # fmt: skip
@@ -190,7 +190,7 @@ def worker_command(name: str, queues: Sequence[str], threads: int = THREADS) -> 
 
 def beat_command() -> tuple[str, ...]:
     return (
-        sys.executable, "-m", "celery", "-A", "config.celery_app", "beat", "--loglevel", "WARNING",
+        sys.executable, "-m", "celery", "--quiet", "-A", "config.celery_app", "beat", "--loglevel", "WARNING",
         "--pidfile", "",
     )  # fmt: skip
 

@@ -141,8 +141,8 @@ class Production:
         """A text of the file as it must read on this machine."""
         text = re.sub(rf"(?<!\d)({'|'.join(PORTS)})(?!\d)", lambda match: str(self.ports[match[0]]), text)
         text = re.sub(r"\b(api|redis|sandbox|prometheus)(?=:\d)", "127.0.0.1", text).replace("0.0.0.0", "127.0.0.1")
-        for inside, outside in sorted(mounts.items(), key=lambda item: -len(item[0])):
-            text = re.sub(rf"(?<![\w/]){re.escape(inside)}(?![\w-])", str(outside), text)
+        inside = "|".join(re.escape(path) for path in sorted(mounts, key=len, reverse=True))
+        text = re.sub(rf"(?<![\w/])({inside})(?![\w-])", lambda match: str(mounts[match[0]]), text)
         return re.sub(r"postgresql://drumline:[^@]+@postgres:5432/drumline", lambda _: self.database_url, text)
 
     def _mounts(self, name: str) -> tuple[dict[str, Path], list[Path]]:
@@ -158,16 +158,21 @@ class Production:
                 mounts[mount["target"]] = self.volume(mount["source"])
                 writable.append(mounts[mount["target"]])
             else:
-                mounts[mount["target"]] = self._bound(name, ROOT / mount["source"], mounts)
+                mounts[mount["target"]] = self._bound(name, mount, mounts)
         return mounts, writable
 
-    def _bound(self, name: str, source: Path, mounts: Mapping[str, Path]) -> Path:
-        """A copy of what is bound from the host, with this machine's addresses."""
+    def _bound(self, name: str, mount: Mapping[str, Any], mounts: Mapping[str, Path]) -> Path:
+        """A copy of what is bound from the host, with this machine's addresses; made once."""
+        source = ROOT / mount["source"]
         target = self._made(self.folder / "bound" / name) / source.name
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-        else:
-            target.write_text(self.local(source.read_text("utf-8"), mounts), "utf-8")
+        if target.exists():
+            return target
+        files = [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]
+        for path in files:
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            text = self.local(path.read_text("utf-8"), {**mounts, mount["target"]: target})
+            copy.write_text(text, "utf-8")
         return target
 
     def service(self, name: str) -> Running:
@@ -185,11 +190,12 @@ class Production:
             "HOME": str(self.app),
             "TMPDIR": str(mounts["/tmp"]),
             "LANG": "C.UTF-8",
+            "PYTHONWARNINGS": "ignore",  # Celery's, where the tests run as root: the container's user is another
         }
         return Running(
             name=name,
             spec=spec,
-            command=[self.local(word, mounts) for word in [*entrypoint, *spec["command"]]],
+            command=[self.local(word, mounts) for word in [*entrypoint, *spec.get("command", [])]],
             environment=environment,
             cwd=self.app if ours else mounts.get("/data", self.app),
             writable=writable,

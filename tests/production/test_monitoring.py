@@ -145,8 +145,8 @@ def test_the_provisioning_finds_the_dashboard_where_compose_mounts_it() -> None:
 
 @pytest.mark.parametrize(
     "wanted",
-    ["Funnel", "Rate against the allowance", "Outcomes", "Errors by code", "Windows used", "Breaker", "Oldest due batch",
-     "Unknown outcomes", "Report lag", "Time to answer"],
+    ["Funnel", "Rate against the allowance", "Outcomes", "Errors by code", "Windows used", "Breaker",
+     "Oldest due batch", "Unknown outcomes", "Report lag", "Time to answer"],
 )  # fmt: skip
 def test_the_dashboard_shows(wanted: str) -> None:
     assert [panel for panel in panels() if panel["title"].startswith(wanted)]

@@ -53,13 +53,16 @@ LONG_RUNNING = ("redis", "sandbox", "api", *WORKERS, "beat", "flower", "promethe
 PEOPLE = [f"+44770090{number:04d}" for number in range(100, 148)]
 WORD = "Zephyrine"  # in every text, and nowhere else
 FAULTS = {
-    "qikli": [{"kind": "error_before", "count": 1}, {"kind": "malformed", "params": {"variant": "html"}, "count": 1}],
+    "qikli": [
+        {"kind": "throttle", "count": 1, "match": {"method": "POST"}},
+        {"kind": "malformed", "params": {"variant": "html"}, "count": 1, "match": {"method": "GET"}},
+    ],
     "quicksms": [
         {"kind": "drop_after", "count": 2, "match": {"method": "POST"}},
-        {"kind": "throttle", "count": 1},
+        {"kind": "throttle", "count": 1, "match": {"method": "POST"}},
         {"kind": "error_after", "count": 1, "params": {"body": "html"}},
     ],
-    "qikberry": [{"kind": "error_before", "count": 1}, {"kind": "malformed", "count": 1}],
+    "qikberry": [{"kind": "error_before", "count": 2, "match": {"path": "*status*"}}],
     "cliqtel": [{"kind": "drop_before", "count": 1}],
 }
 
@@ -110,13 +113,12 @@ class Sent:
         return self.ask("GET", "/metrics", login=f"Bearer {SECRETS['METRICS_TOKEN']}").decode()
 
 
-def with_short_intervals(folder: Path, api_port: int) -> None:
+def with_short_intervals(path: Path, api_port: int) -> None:
     """Prometheus's own file, asking every half second, and without a name server."""
-    path = folder / "prometheus.yml"
     document = yaml.safe_load(path.read_text("utf-8"))
     document["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
     (job,) = document["scrape_configs"]
-    assert job.pop("dns_sd_configs") == [{"names": ["api"], "type": "A", "port": 8000}]
+    assert job.pop("dns_sd_configs") == [{"names": ["api"], "type": "A", "port": api_port}]
     job["static_configs"] = [{"targets": [f"127.0.0.1:{api_port}"]}]
     path.write_text(yaml.safe_dump(document), "utf-8")
 
@@ -140,15 +142,10 @@ def sent(tmp_path_factory: pytest.TempPathFactory, postgres_server: EmbeddedPost
 
 
 def _start_prometheus(stack: Production) -> None:
-    mounts, _ = stack._mounts("prometheus")
-    service = stack.service("prometheus")
-    config = mounts["/etc/prometheus"]
-    for path in config.rglob("*.yml"):
-        text = path.read_text("utf-8")
-        path.write_text(text.replace("/etc/prometheus", str(config)).replace("/tmp", str(mounts["/tmp"])), "utf-8")
+    stack.service("prometheus")  # makes its files
+    config = stack.folder / "bound" / "prometheus" / "prometheus" / "prometheus.yml"
     with_short_intervals(config, stack.ports["8000"])
-    stack.running["prometheus"] = service
-    service.start()
+    stack.start("prometheus")
     stack.until_healthy(["prometheus"])
 
 
