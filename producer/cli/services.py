@@ -145,7 +145,7 @@ def _become(command: tuple[str, ...]) -> None:
     """Replace this process, so that signals reach the program itself."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     sys.stdout.flush()
-    os.execv(command[0], command)  # noqa: S606 - our own interpreter with a fixed argument list
+    os.execv(command[0], command)  # nosec B606  # noqa: S606 - our own interpreter with a fixed argument list
 
 
 def _run(work: Callable[[], Awaitable[int]], interrupted: int = 130) -> None:

@@ -162,17 +162,13 @@ def test_no_service_writes_anywhere_but_to_its_volumes(sent: Sent) -> None:
     refused = re.compile(r"Permission denied|Read-only file system|EACCES|EROFS")
     assert [name for name, text in sent.stack.logs().items() if refused.search(text)] == []
     if Path("/sys/kernel/security").exists() and landlock() < 1:
-        pytest.fail("this kernel has no Landlock: the check is worth little here")
+        pytest.fail("this kernel has security modules but no Landlock: the check is worth little here")
 
 
 def test_a_worker_that_is_stopped_is_found_unhealthy(sent: Sent) -> None:
     """The sign of life of a name that nobody has."""
-    command = [sent.stack.folder / "bin" / "python", "-m", "config.alive", "nobody"]
-    service = sent.stack.running["worker-control"]
     with pytest.raises(AssertionError, match="no sign of life"):
         sent.stack.execute("worker-control", "alive", "--name", "nobody")
-    assert service.environment["DRUMLINE_STATE_DIR"].endswith("volumes/state")
-    assert command[0].exists()
 
 
 # --- metrics ---------------------------------------------------------------------------------------------------------
@@ -186,14 +182,19 @@ def test_every_metric_that_rules_and_dashboard_name_is_there(sent: Sent) -> None
     assert len(wanted) > 25
 
 
+def submitted(text: str) -> dict[str, float]:
+    found = re.finditer(r'^drumline_messages_submitted_total{account="(\w+)"} (\S+)', text, re.M)
+    return {match[1]: float(match[2]) for match in found}
+
+
 def test_the_campaign_is_in_the_metrics(sent: Sent) -> None:
-    text = sent.metrics()
-    submitted = {
-        m[1]: float(m[2]) for m in re.finditer(r'^drumline_messages_submitted_total{account="(\w+)"} (\S+)', text, re.M)
-    }
-    assert set(submitted) == {"qikli", "quicksms", "cliqtel", "qikberry"}
-    assert sum(submitted.values()) >= 40
-    assert 'drumline_provider_requests_total{account="quicksms",kind="submit",status="429"} 1.0' in text
+    """A few seconds later: every process adds what it counted every five seconds."""
+    deadline = time.monotonic() + 30
+    while sum(submitted(text := sent.metrics()).values()) < 40 or 'status="429"} 1.0' not in text:
+        assert time.monotonic() < deadline, text
+        time.sleep(0.5)
+    assert set(submitted(text)) == {"qikli", "quicksms", "cliqtel", "qikberry"}
+    assert sum(submitted(text).values()) <= len(PEOPLE)
     assert re.search(r'drumline_import_rows_total{result="accepted"} 48', text)
     assert 'route="/v1/campaigns/{campaign_id}"' in text
     assert re.search(r'drumline_report_apply_delay_seconds_count{account="quicksms"} [1-9]', text)
@@ -289,8 +290,8 @@ def test_no_number_no_text_and_no_secret_is_in_any_log(sent: Sent) -> None:
 
 def test_the_faults_are_in_the_logs(sent: Sent) -> None:
     """Otherwise the scan above has looked at nothing."""
-    text = "\n".join(sent.stack.logs().values())
-    assert "pool" in text or "poll_" in text or "swept" in text
+    events = {line["event"] for line in log_lines(sent, WORKERS)}
+    assert events & {"poll_failed", "poll_refused", "report_page_unreadable"}
 
 
 def log_lines(sent: Sent, names: tuple[str, ...]) -> list[dict[str, Any]]:
