@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from celery import Celery
-from celery.signals import heartbeat_sent, setup_logging, worker_init, worker_shutdown
+from celery.signals import heartbeat_sent, setup_logging, task_postrun, task_prerun, worker_init, worker_shutdown
 from kombu import Queue
 
 from config import names, tracing
@@ -105,6 +106,17 @@ def _worker_lives(sender: Any = None, **_: Any) -> None:
     from config.clock import say_alive  # the API has no use for beat
 
     say_alive(sender.eventer.hostname.partition("@")[0])
+
+
+@task_prerun.connect  # type: ignore[untyped-decorator]  # as above
+def _name_task(task_id: str = "", task: Any = None, **_: Any) -> None:
+    """Every line that a task logs says which task it was; the coroutines it starts take this along."""
+    structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect  # type: ignore[untyped-decorator]  # as above
+def _forget_task(**_: Any) -> None:
+    structlog.contextvars.unbind_contextvars("task", "task_id")
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]  # as above

@@ -244,11 +244,12 @@ class Production:
         while waiting:
             name = waiting[0]
             service = self.running.get(name)
-            assert service is None or service.code() is None, f"{name} ended: {service and service.log.read_text()}"
+            said = service.log.read_text("utf-8") if service is not None else ""
+            assert service is None or service.code() is None, f"{name} ended: {said}"
             if self.healthy(name):
                 waiting.pop(0)
                 continue
-            assert time.monotonic() < deadline, f"{name} is not healthy: {service and service.log.read_text()}"
+            assert time.monotonic() < deadline, f"{name} is not healthy: {said}"
             time.sleep(0.2)
 
     def execute(self, name: str, *words: str) -> str:
