@@ -163,7 +163,7 @@ class Production:
 
     def _bound(self, name: str, mount: Mapping[str, Any], mounts: Mapping[str, Path]) -> Path:
         """A copy of what is bound from the host, with this machine's addresses; made once."""
-        source = ROOT / mount["source"]
+        source = ROOT / str(mount["source"])
         target = self._made(self.folder / "bound" / name) / source.name
         if target.exists():
             return target
