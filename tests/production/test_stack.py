@@ -329,31 +329,28 @@ def test_lines_say_what_they_belong_to(sent: Sent) -> None:
 # --- traces ----------------------------------------------------------------------------------------------------------
 
 
-def traced(sent: Sent) -> list[Received]:
-    """The trace of the request that started the campaign, once its submits are in."""
+def ways(sent: Sent) -> list[list[str]]:
+    """From each submit up to the root of its trace, by the spans' names."""
+    spans = {(span.trace, span.id): span for span in list(sent.receiver.spans)}
+    found = []
+    for submit in sent.receiver.named("submit request"):
+        way: list[str] = []
+        span: Received | None = submit
+        while span is not None:
+            way.append(span.name)
+            span = spans.get((span.trace, span.parent))
+        found.append(way)
+    return found
+
+
+def test_one_trace_leads_from_the_dispatch_to_the_submit(sent: Sent) -> None:
+    """And from the API request before it, where that woke the dispatcher and not beat's tick in the same moment."""
+    wanted = ["submit request", "batch", "dispatch"]
     deadline = time.monotonic() + 20
-    while True:
-        (request,) = [
-            span
-            for span in sent.receiver.named("API request")
-            if (span.attributes.get("http.route"), span.attributes.get("http.request.method"))
-            == ("/v1/campaigns", "POST")
-        ]
-        spans = [span for span in list(sent.receiver.spans) if span.trace == request.trace]
-        if {"dispatch", "batch", "submit request"} <= {span.name for span in spans}:
-            return spans
-        assert time.monotonic() < deadline, sorted({span.name for span in spans})
+    while not (leading := [way for way in ways(sent) if way[:3] == wanted]):
+        assert time.monotonic() < deadline, ways(sent)
         time.sleep(0.2)
-
-
-def test_one_trace_leads_from_the_api_over_the_dispatch_to_the_submit(sent: Sent) -> None:
-    spans = {span.id: span for span in traced(sent)}
-    submit = next(span for span in spans.values() if span.name == "submit request")
-    way = [submit.name]
-    while (submit := spans.get(submit.parent)) is not None:  # type: ignore[assignment]  # None ends it
-        way.append(submit.name)
-    assert way == ["submit request", "batch", "dispatch", "API request"]
-    assert {span.service for span in spans.values()} == {"drumline-api", "drumline-worker"}
+    assert all(way[3:] in ([], ["API request"]) for way in leading)
 
 
 def test_spans_tell_account_batch_count_and_status(sent: Sent) -> None:
