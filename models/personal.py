@@ -56,6 +56,7 @@ KEPT: Mapping[str, frozenset[str]] = {
     "inbound": frozenset({"account", "to"}),
     "api_keys": frozenset({"name", "prefix", "digest", "scope"}),
     "event_endpoints": frozenset({"url", "last_error"}),
+    "tallies": frozenset({"name", "account", "labels"}),
 }  # fmt: skip
 """Columns that are ours or the operator's: configuration, names, states, codes, digests."""
 
