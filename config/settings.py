@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     flower_port: int = 5555
     flower_user: str = "operator"
     flower_password: SecretStr | None = None
+    flower_url: str = ""  # where browsers reach Flower, for the dashboard's link, e.g. https://flower.example.com
 
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

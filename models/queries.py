@@ -58,6 +58,17 @@ def counts(session: Session, campaign_id: UUID) -> dict[str, dict[MessageState, 
     return result
 
 
+def counts_of(session: Session, campaign_ids: Sequence[UUID]) -> dict[UUID, dict[str, dict[MessageState, int]]]:
+    """The same of several campaigns, in one query."""
+    query = select(CampaignCount.campaign_id, CampaignCount.account, CampaignCount.state, CampaignCount.n).where(
+        CampaignCount.campaign_id.in_(campaign_ids), CampaignCount.n != 0
+    )
+    result: dict[UUID, dict[str, dict[MessageState, int]]] = {}
+    for campaign_id, account, state, n in session.execute(query):
+        result.setdefault(campaign_id, {}).setdefault(account, {})[state] = n
+    return result
+
+
 def recount(session: Session, campaign_id: UUID) -> dict[str, dict[MessageState, int]]:
     """The same figures counted from the messages themselves."""
     query = (

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from redis import Redis
 
 from config.accounts import Account, load_accounts
@@ -42,6 +42,8 @@ from producer.api.problems import Problem, ProblemOut, install, problem_response
 from producer.api.request_id import RequestIds
 from producer.api.throttle import LoginThrottle
 from producer.idempotency import LostClaim
+from producer.web.dashboard import add_dashboard
+from producer.web.live import ends_with_the_server
 from providers.accounts import open_provider
 from providers.base import Provider
 
@@ -117,7 +119,7 @@ def create_app(
     app.state.context = context
     for module in _ROUTES:
         app.include_router(module.router)
-    app.add_api_route("/", _root, include_in_schema=False)
+    add_dashboard(app)
     install(app)
     app.add_exception_handler(Answered, _on_answered)
     app.add_exception_handler(LostClaim, _on_lost)
@@ -126,10 +128,6 @@ def create_app(
     app.add_middleware(RequestIds)
     _describe_problems(app)
     return app
-
-
-async def _root() -> JSONResponse:
-    return JSONResponse({"name": "Drumline", "docs": "/docs", "openapi": "/openapi.json"})
 
 
 def _on_answered(request: Request, error: Exception) -> Response:
@@ -144,8 +142,9 @@ def _on_lost(request: Request, error: Exception) -> Response:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
     context = app.state.context
+    with ends_with_the_server(app.state.live):
+        yield
     await context.inbox.close()
     await asyncio.to_thread(context.bell.close)
     context.database.close()
