@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from producer.web import campaign_list, sign_in
+from producer.web import campaign_list, campaign_page, sign_in, steering
+from producer.web.breakdown import Breakdowns
+from producer.web.campaign_view import Figures
 from producer.web.live import Hub
 from producer.web.static_files import assets
+
+_ROUTERS = (
+    sign_in.entrance,
+    sign_in.router,
+    campaign_list.router,
+    campaign_page.router,
+    steering.router,
+)
 
 
 def add_dashboard(app: FastAPI) -> None:
     """Add every page. Live streams are ended by `ends_with_the_server(app.state.live)`."""
     app.state.live = Hub()
-    for router in (sign_in.entrance, sign_in.router, campaign_list.router):
+    context = app.state.context
+    app.state.figures = Figures(Breakdowns(context.database, context.now))
+    for router in _ROUTERS:
         app.include_router(router)
     app.mount("/static", assets(), name="static")

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from producer.api.context import Context, context_of
-from producer.web import formats, words
+from producer.web import account_view, formats, words
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
@@ -52,8 +52,9 @@ def environment() -> Environment:
     )  # fmt: skip
     for name in ("count", "percent", "per_minute", "span", "day", "clock", "iso", "money", "window", "ago"):
         made.filters[name] = getattr(formats, name)
-    made.filters["state_word"] = words.state_word
-    made.filters["tone"] = words.tone
+    for name in ("state_word", "tone", "event_word", "class_words"):
+        made.filters[name] = getattr(words, name)
+    made.filters |= {"health": account_view.health, "windows": account_view.windows, "speed": account_view.rate}
     made.globals |= {"static": static_url, "navigation": NAVIGATION}
     return made
 
