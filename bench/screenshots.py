@@ -25,6 +25,7 @@ SWITCHES = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
 ]  # fmt: skip
+PRICES = ROOT / "config" / "prices.example.toml"
 DESK = {"width": 1240, "height": 900}
 PHONE = {"width": 360, "height": 780}
 
@@ -94,7 +95,7 @@ def main() -> None:
         database = Database(f"sqlite:///{folder / 'showcase.db'}")
         database.migrate()
         ids = fill(database, database.now())
-        with serve(database, folder, ACCOUNTS) as server, browser() as opened:
+        with serve(database, folder, ACCOUNTS, prices_file=PRICES) as server, browser() as opened:
             for shot in SHOTS:
                 if chosen.only in shot.name:
                     take(opened, server, ids, shot, chosen.to)

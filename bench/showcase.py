@@ -139,12 +139,14 @@ def _events(session: Session, campaign: Campaign, scene: Scene, now: datetime) -
 
 def _messages(session: Session, campaign: Campaign, scene: Scene, at: datetime) -> None:
     chance = random.Random(scene.name)
-    batch = Batch(campaign_id=campaign.id, account=next(iter(scene.route)), size=1, state=BatchState.DONE, not_before=at)
+    batch = Batch(
+        campaign_id=campaign.id, account=next(iter(scene.route)), size=1, state=BatchState.DONE, not_before=at
+    )
     session.add(batch)
     session.flush()
-    states = [state for state, n in scene.states.items() if state is not M.QUEUED for _ in range(n)]
+    states: list[MessageState] = [state for state, n in scene.states.items() if state is not M.QUEUED for _ in range(n)]
     chance.shuffle(states)
-    states += [M.QUEUED] * scene.states.get(M.QUEUED, 0)
+    states += [state for state, n in scene.states.items() if state is M.QUEUED for _ in range(n)]
     rows = [_message(chance, campaign, batch.id, row, state, at) for row, state in enumerate(states, 1)]
     session.connection().execute(insert(Message), rows)
     counted = Counter((row["account"], row["state"]) for row in rows)
@@ -194,7 +196,10 @@ def _samples(session: Session, campaign: Campaign, scene: Scene, started: dateti
     chance = random.Random(campaign.name)
     never = (M.QUEUED, M.SUBMITTING, M.SUPPRESSED, M.CANCELLED)
     gone = sum(n for state, n in scene.states.items() if state not in never)
-    delivered, failed = scene.states.get(M.DELIVERED, 0), sum(scene.states.get(s, 0) for s in (M.UNDELIVERED, M.REJECTED))
+    delivered, failed = (
+        scene.states.get(M.DELIVERED, 0),
+        sum(scene.states.get(s, 0) for s in (M.UNDELIVERED, M.REJECTED)),
+    )
     seconds = max(60.0, (until - started).total_seconds())
     many = int(min(seconds, 900 if scene.ended is None else 1200) // SLOT_SECONDS)
     weights = [min(1.0, (n + 2) / 8) * (0.12 if 0.42 < n / many < 0.5 else 1.0) * chance.uniform(0.93, 1.05)
@@ -204,7 +209,7 @@ def _samples(session: Session, campaign: Campaign, scene: Scene, started: dateti
     for n, weight in enumerate(weights):
         sums += weight
         lagged.append(sums)
-        share, late = (sums / whole, lagged[-4] / whole) if n + 1 < many else (1.0, 1.0)
+        share, late = sums / whole, lagged[-4] / sum(weights[:-3])
         session.add(CampaignSample(campaign_id=campaign.id, slot=first + n, gone=int(gone * share),
                                    delivered=int(delivered * late), failed=int(failed * late)))  # fmt: skip
 
@@ -221,7 +226,15 @@ def _accounts(session: Session, now: datetime) -> None:
         return {"windows": windows(*given), "blocked_for": 0.0, "reason": "", "ramp": 1.0,
                 "requests_per_second": speed, "messages_per_second": speed, **more}  # fmt: skip
 
-    closed = {"state": "closed", "kind": None, "reason": "", "by": "", "for": 900.0, "probe_in": 0.0, "needs_operator": False}
+    closed = {
+        "state": "closed",
+        "kind": None,
+        "reason": "",
+        "by": "",
+        "for": 900.0,
+        "probe_in": 0.0,
+        "needs_operator": False,
+    }
     stopped = {**closed, "state": "open", "kind": "credentials", "for": 260.0, "needs_operator": True,
                "reason": "401: the API key is not valid"}  # fmt: skip
     snapshots: dict[str, dict[str, Any]] = {

@@ -86,11 +86,14 @@ def cells(session: Session, campaign_id: UUID) -> list[Cell]:
     """All that the figures of a campaign are added up from, in one pass over its messages."""
     groups = (Message.account, Message.country, Message.state, Message.code, Message.klass, Message.currency)
     query = (
-        select(*groups, func.count(), func.sum(Message.segments), func.sum(Message.price), func.max(Message.reason))
+        select(
+            *groups, func.count().label("messages"), func.sum(Message.segments).label("segments"),
+            func.sum(Message.price).label("price"), func.max(Message.reason).label("reason"),
+        )
         .where(Message.campaign_id == campaign_id)
         .group_by(*groups)
-    )
-    return [Cell(*row[:7], int(row[7]), *row[8:]) for row in session.execute(query).tuples()]
+    )  # fmt: skip
+    return [Cell(**row._mapping) for row in session.execute(query)]
 
 
 def outcomes(session: Session, campaign_id: UUID, by: str) -> list[dict[str, Any]]:

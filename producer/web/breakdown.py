@@ -1,8 +1,9 @@
-"""What a campaign's messages add up to by code, country and currency: counted from the messages, seldom, in the background.
+"""What a campaign's messages add up to by code, country and currency: counted from them, seldom, in the background.
 
-One pass over a million messages takes seconds, so no view waits for it and no view causes one: a campaign is counted
-again when its counters have moved and at least a hundred times the last count's duration has passed. Small campaigns
-are counted every few seconds, a campaign of a million every few minutes, and the page says how old the figures are.
+One pass over a million messages takes seconds, so no view waits for it, and many views cause no more than one: a
+campaign is counted again when its counters have moved and a hundred times the last count's duration has passed. Small
+campaigns are counted every few seconds, a campaign of a million every few minutes, and the page says how old the
+figures are.
 """
 
 from __future__ import annotations

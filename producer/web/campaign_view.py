@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -98,13 +98,15 @@ def _retryable(one: Progress) -> bool:
     return one.failed > 0 and (done or (one.campaign.state is CampaignState.RUNNING and not one.left))
 
 
-_ACTIONS = {
+_ACTIONS: Mapping[str, Callable[[Progress], bool]] = {
     "start": _startable,
     "pause": lambda one: one.campaign.state in {CampaignState.RUNNING, CampaignState.SCHEDULED},
     "resume": lambda one: one.campaign.state is CampaignState.PAUSED,
     "retry-failed": _retryable,
-    "cancel": lambda one: one.campaign.state
-    in {CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.RUNNING, CampaignState.PAUSED},
+    "cancel": lambda one: (
+        one.campaign.state
+        in {CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.RUNNING, CampaignState.PAUSED}
+    ),
 }
 
 

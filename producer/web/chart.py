@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from producer.samples import SLOT_SECONDS, Sample, Totals, by_step
 
-WIDTH, HEIGHT = 760.0, 220.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 14.0, 26.0
+WIDTH, HEIGHT = 1060.0, 230.0
+LEFT, RIGHT, TOP, BOTTOM = 54.0, 8.0, 12.0, 26.0
 MOST_COLUMNS = 60
 STEPS = (1, 2, 3, 6, 12, 24, 60, 120, 180, 360, 720, 1440, 4320, 17_280, 120_960)
 """In slots of five seconds: 5 s to a week."""

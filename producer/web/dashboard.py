@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from producer.web import campaign_list, campaign_page, sign_in, steering
+from producer.web import (
+    accounts,
+    campaign_list,
+    campaign_messages,
+    campaign_page,
+    keys,
+    sign_in,
+    steering,
+    suppressions,
+    system,
+)
+from producer.web.accounts import Answers
 from producer.web.breakdown import Breakdowns
 from producer.web.campaign_view import Figures
 from producer.web.live import Hub
@@ -15,7 +26,12 @@ _ROUTERS = (
     sign_in.router,
     campaign_list.router,
     campaign_page.router,
+    campaign_messages.router,
     steering.router,
+    accounts.router,
+    suppressions.router,
+    keys.router,
+    system.router,
 )
 
 
@@ -24,6 +40,7 @@ def add_dashboard(app: FastAPI) -> None:
     app.state.live = Hub()
     context = app.state.context
     app.state.figures = Figures(Breakdowns(context.database, context.now))
+    app.state.answers = Answers()
     for router in _ROUTERS:
         app.include_router(router)
     app.mount("/static", assets(), name="static")

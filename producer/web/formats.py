@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -68,6 +68,11 @@ def day(at: datetime | None) -> str:
     return DASH if at is None else f"{at.day} {at:%b %Y, %H:%M} UTC"
 
 
+def brief(at: datetime | None) -> str:
+    """12 Mar 09:00, where the year is known and the whole date is a hint."""
+    return DASH if at is None else f"{at.day} {at:%b %H:%M}"
+
+
 def clock(at: datetime | None) -> str:
     """09:00:17, for things of the same day."""
     return DASH if at is None else f"{at:%H:%M:%S}"
@@ -92,7 +97,3 @@ def window(seconds: float) -> str:
     size, name = next((size, name) for size, name in _UNITS if seconds % size == 0 or size == 1)
     n = seconds / size
     return name if n == 1 else f"{n:g} {name}s"
-
-
-def until(seconds: float) -> timedelta:
-    return timedelta(seconds=seconds)

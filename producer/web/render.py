@@ -50,7 +50,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    for name in ("count", "percent", "per_minute", "span", "day", "clock", "iso", "money", "window", "ago"):
+    for name in ("count", "percent", "per_minute", "span", "day", "brief", "clock", "iso", "money", "window", "ago"):
         made.filters[name] = getattr(formats, name)
     for name in ("state_word", "tone", "event_word", "class_words"):
         made.filters[name] = getattr(words, name)
