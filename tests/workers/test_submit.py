@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from models import leases
+from config.own_keys import suppression_key
+from models.forgotten import WrongKey, forget
 from models.queries import insert_new
 from models.states import BatchState, CampaignState
 from models.states import MessageState as S
+from models.steering import Caps
 from models.tables import Campaign, Suppression
 from providers.base import Accepted, Failure, FailureClass, Misconfigured, Outcome, Outgoing, Refused, Throttle, Unclear
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
@@ -21,6 +25,7 @@ from tests.support.rows import ACCOUNT, number
 from tests.support.scripted import OK, Scripted
 from tests.support.world import World
 from tests.workers.conftest import MakeWorld
+from workers.intents import take
 from workers.submit import Ended
 
 
@@ -253,6 +258,26 @@ def test_who_opted_out_after_the_import_gets_nothing(world: World) -> None:
     assert world.line.ids() == [str(sent.messages[2])]
 
 
+def test_who_was_erased_and_does_not_want_to_be_written_to_gets_nothing(world: World, tmp_path: Path) -> None:
+    world.settings.state_dir = tmp_path
+    sent = world.campaign(2)
+    with world.database.write() as session:
+        forget(session, number(1), partial(suppression_key, world.settings), world.clock(), add=True)
+    world.submit(sent.batch)
+    assert world.states() == [S.SUPPRESSED, S.SUBMITTED]
+
+
+def test_without_the_key_of_erased_suppressions_nothing_leaves(world: World, tmp_path: Path) -> None:
+    world.settings.state_dir = tmp_path
+    sent = world.campaign(2)
+    with world.database.write() as session:
+        forget(session, "+447700900999", lambda: b"the key of another machine", world.clock(), add=True)
+    with pytest.raises(WrongKey, match=r"restore suppression\.key"):
+        world.submit(sent.batch)
+    assert world.states() == [S.QUEUED, S.QUEUED]
+    assert world.line.ids() == []
+
+
 def test_what_could_not_leave_in_time_never_leaves(world: World) -> None:
     sent = world.campaign(2)
     world.change(sent.message, expires_at=world.clock())
@@ -386,9 +411,9 @@ def test_without_time_left_on_the_lease_nothing_leaves(world: World, monkeypatch
     async def one_round() -> None:
         from workers.submit import BatchWork
 
-        lease = await world.runtime.write(leases.claim, sent.batch, "me", world.clock(), 60.0)
-        assert lease is not None
-        work = BatchWork(world.runtime, await world.runtime.account(ACCOUNT), lease, 0.0)
+        taken = await world.runtime.write(take, sent.batch, "me", world.clock(), 60.0, Caps())
+        assert taken is not None
+        work = BatchWork(world.runtime, await world.runtime.account(ACCOUNT), taken, 0.0)
         await work._step()
         await work._land_all()
 
