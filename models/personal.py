@@ -57,6 +57,7 @@ KEPT: Mapping[str, frozenset[str]] = {
     "api_keys": frozenset({"name", "prefix", "digest", "scope"}),
     "event_endpoints": frozenset({"url", "last_error"}),
     "tallies": frozenset({"name", "account", "labels"}),
+    "web_sessions": frozenset({"digest"}),
 }  # fmt: skip
 """Columns that are ours or the operator's: configuration, names, states, codes, digests."""
 
