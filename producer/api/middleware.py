@@ -27,7 +27,7 @@ DOCS_POLICY = (
 )
 """The page of the API's documentation loads its scripts from there; it holds no data of ours."""
 
-_UPLOAD = re.compile(r"/v1/campaigns/[^/]+/recipients/?").fullmatch
+_UPLOAD = re.compile(r"/v1/campaigns/[^/]+/recipients/?|/campaigns/new(/[^/]+/recipients)?/?").fullmatch
 
 
 class SecurityHeaders:
