@@ -103,9 +103,7 @@ def store(database: Database, draft_id: UUID, source: BinaryIO) -> UUID:
 def forget(session: Session, draft_id: UUID, *, but: tuple[UUID | None, ...] = ()) -> None:
     """Drop the draft's files, save these."""
     kept = [blob_id for blob_id in but if blob_id is not None]
-    session.execute(
-        delete(DraftPiece).where(DraftPiece.draft_id == draft_id, DraftPiece.blob_id.not_in(kept))
-    )
+    session.execute(delete(DraftPiece).where(DraftPiece.draft_id == draft_id, DraftPiece.blob_id.not_in(kept)))
 
 
 def pieces(database: Database, blob_id: UUID) -> Iterator[bytes]:

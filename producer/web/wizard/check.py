@@ -98,9 +98,7 @@ def _found(here: Context, draft: Draft, rejects: _Rejects) -> dict[str, Any]:
 
 
 def _previewer(here: Context) -> Previewer:
-    return Previewer(
-        here.database, here.accounts, here.providers, here.prices, here.settings.default_region or None
-    )
+    return Previewer(here.database, here.accounts, here.providers, here.prices, here.settings.default_region or None)
 
 
 class _Rejects:

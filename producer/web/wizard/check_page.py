@@ -17,7 +17,7 @@ from producer import drafts
 from producer.api.context import Context, Here
 from producer.api.problems import Problem
 from producer.campaigns import CampaignSpec
-from producer.web.formats import money, span
+from producer.web.formats import money, percent, span
 from producer.web.guard import Form, Operator, Viewer, text_of
 from producer.web.render import render
 from producer.web.wizard import check, flow
@@ -158,7 +158,8 @@ def costs(found: dict[str, Any]) -> str:
 
 def settings_of(spec: CampaignSpec) -> Iterator[tuple[str, str]]:
     """Only what was chosen, in words."""
-    yield "Accounts", ", ".join(f"{name} ({weight})" for name, weight in spec.route.items())
+    whole = sum(spec.route.values())
+    yield "Accounts", ", ".join(f"{name} {percent(weight, whole)}" for name, weight in spec.route.items())
     if spec.routing.get("senders"):
         yield "Senders", ", ".join(f"{name}: {sender}" for name, sender in spec.routing["senders"].items())
     if spec.template_name:

@@ -91,7 +91,9 @@ def _state(one: Step, step: Step, done: int) -> str:
     return "open" if one.at == done else "closed"
 
 
-def draft_of(session: Session, draft_id: UUID, viewer: Viewer, step: Step | None = None, *, lock: bool = False) -> Draft:
+def draft_of(
+    session: Session, draft_id: UUID, viewer: Viewer, step: Step | None = None, *, lock: bool = False
+) -> Draft:
     """The draft, if it can be worked on in this step. Raises Problem 404, Elsewhere."""
     try:
         found = drafts.get(session, draft_id, viewer.key_id, lock=lock)

@@ -42,7 +42,9 @@ def save(request: Request, draft_id: UUID, here: Here, viewer: Operator, form: F
     draft = flow.keep(here, draft_id, viewer, Step.MESSAGE, fields, complete=not faults)
     if faults and flow.moves_on(go) and not go.startswith("row-"):
         return _page(request, here, viewer, draft, faults)
-    return flow.away(flow.url_of(draft_id, Step.MESSAGE) if go.startswith("row-") else flow.target(draft, Step.MESSAGE, go))
+    return flow.away(
+        flow.url_of(draft_id, Step.MESSAGE) if go.startswith("row-") else flow.target(draft, Step.MESSAGE, go)
+    )
 
 
 @router.post("/campaigns/new/{draft_id}/message/live")

@@ -7,7 +7,6 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from fastapi import Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from models.tables import Draft
 from producer.api.context import Context, Here
@@ -33,9 +32,7 @@ async def save(request: Request, draft_id: UUID, here: Here, viewer: Operator, f
     return await check.limited(here, _save, request, here, viewer, draft_id, text_of(form, "go"), flow.fields_of(form))
 
 
-def _save(
-    request: Request, here: Context, viewer: Viewer, draft_id: UUID, go: str, fields: dict[str, str]
-) -> Response:
+def _save(request: Request, here: Context, viewer: Viewer, draft_id: UUID, go: str, fields: dict[str, str]) -> Response:
     flow.load(here, draft_id, viewer, Step.TIME)
     faults = plan_of(fields, here.accounts, here.now()).faults
     draft = flow.keep(here, draft_id, viewer, Step.TIME, fields, complete=not faults)
@@ -59,5 +56,6 @@ def _page(
     return flow.show(
         request, viewer, Step.TIME, draft,
         f=fields_of(here, draft), faults=faults or {}, accounts=here.accounts, standing=standing, days=DAYS,
-        units=list(UNITS), zones=sorted(available_timezones()), sender=draft.answers.get(Step.MESSAGE, {}).get("sender", ""),
+        units=list(UNITS), zones=sorted(available_timezones()),
+        sender=draft.answers.get(Step.MESSAGE, {}).get("sender", ""),
     )  # fmt: skip
