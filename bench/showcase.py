@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -87,6 +87,11 @@ SCENES = (
           13.5, rejected=17, events=((14, "imported", "20,000 accepted, 17 rejected"),)),
 )  # fmt: skip
 """Oldest first."""
+
+
+def scaled(scenes: tuple[Scene, ...], by: int) -> tuple[Scene, ...]:
+    """The same with fewer messages: a `by`-th of each state, at least one."""
+    return tuple(replace(scene, states={state: -(-n // by) for state, n in scene.states.items()}) for scene in scenes)
 
 
 def fill(database: Database, now: datetime, scenes: tuple[Scene, ...] = SCENES) -> dict[str, UUID]:
@@ -246,14 +251,8 @@ def _accounts(session: Session, now: datetime) -> None:
         "cliqtel": {"breaker": stopped, "submit": submit(0.0, (60, 60.0, "requests", 0), (10, 1.0, "messages", 0))},
     }  # fmt: skip
     for account, snapshot in snapshots.items():
+        # Workers speak every two seconds; here nobody does, so their last word is dated ahead.
         session.add(AccountStatus(account=account, snapshot=snapshot, updated_at=now + timedelta(days=1)))
-
-
-def refresh(database: Database, now: datetime) -> None:
-    """Workers speak every two seconds; here nobody does, so the snapshots are dated anew."""
-    with database.write() as session:
-        for status in session.execute(select(AccountStatus)).scalars():
-            status.updated_at = now
 
 
 def send(database: Database, campaign_id: UUID, now: datetime, many: int) -> int:

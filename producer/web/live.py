@@ -12,7 +12,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -23,7 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 log = structlog.get_logger("drumline.web")
 
 EVERY = 1.5  # seconds between two looks
-SHARE = 100  # a look that took t seconds is followed by a rest of at least SHARE x t: a hundredth of a core
+SHARE = 100  # a look that took t seconds of a core is followed by a rest of SHARE x t: a hundredth of a core
+LONGEST = 15.0  # seconds of rest
 HEARTBEAT = 15.0  # seconds: proxies close what is silent
 CHECK = 5.0  # seconds between two checks that the viewer's session still lives
 MOST_VIEWERS = 500  # streams in one process
@@ -65,27 +66,35 @@ class Topic:
     async def produce(self) -> None:
         """Until it is final, or nobody watches any more (then this task is cancelled)."""
         try:
+            before = 0.0
             while not self.over:
-                began = time.perf_counter()
-                await self._look()
-                took = time.perf_counter() - began
+                took = await self._look()
                 if self.latest.final:
                     return
-                await asyncio.sleep(max(self.every, SHARE * took))
+                # The smaller of two: a first look compiles templates, and any look may meet a busy moment.
+                await asyncio.sleep(max(self.every, min(LONGEST, SHARE * min(took, before))))
+                before = took
         finally:
             self.over = True
             self.wake()
 
-    async def _look(self) -> None:
+    async def _look(self) -> float:
+        """How many seconds of a core it took."""
         try:
-            made = await asyncio.to_thread(self.make)
+            made, took = await asyncio.to_thread(self._timed)
         except SQLAlchemyError as error:
             log.warning("live_look_failed", error=type(error).__name__)  # viewers keep what they have; the next may do
-            return
+            return 0.0
         changed = made.parts != self.latest.parts or made.final
         self.latest = made
         if changed:
             self.wake()
+        return took
+
+    def _timed(self) -> tuple[Fragments, float]:
+        began = time.thread_time()
+        made = self.make()
+        return made, time.thread_time() - began
 
 
 class Full(Exception):
@@ -136,7 +145,9 @@ class Hub:
             topic.wake()
 
 
-async def stream(hub: Hub, key: Hashable, make: Make, lives: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+async def stream(
+    hub: Hub, key: Hashable, make: Make, lives: Callable[[], Awaitable[bool]]
+) -> AsyncGenerator[bytes, None]:
     """Server-sent events for one viewer: what changed, a heartbeat, and the end. `lives`: may they still look?"""
     yield b"retry: 3000\n\n"
     sent: dict[str, str] = {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import AsyncGenerator, Hashable
+from contextlib import aclosing
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from producer.api.context import context_of
 from producer.api.problems import Problem
@@ -15,6 +17,18 @@ from producer.web.guard import Viewer
 from producer.web.live import MOST_VIEWERS, Hub, Make, stream
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Cookie"}
+
+
+class LiveResponse(StreamingResponse):
+    """Leaves its topic as soon as the client is gone, wherever in the stream that was."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(events, headers=HEADERS, media_type="text/event-stream")
+        self.events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self.events):
+            await super().__call__(scope, receive, send)
 
 
 def hub_of(request: Request) -> Hub:
@@ -37,4 +51,4 @@ def live(request: Request, viewer: Viewer, key: Hashable, make: Make) -> Respons
     async def lives() -> bool:
         return await run_in_threadpool(look)
 
-    return StreamingResponse(stream(hub, key, make, lives), headers=HEADERS, media_type="text/event-stream")
+    return LiveResponse(stream(hub, key, make, lives))

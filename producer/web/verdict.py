@@ -97,12 +97,20 @@ def _paused(facts: Facts) -> Verdict:
     campaign, waiting = facts.progress.campaign, f"{count(facts.left)} messages wait"
     reason = (campaign.state_reason or "").strip()
     if campaign.canary is CanaryState.HALTED and reason.startswith("canary:"):
-        figures = reason.removeprefix("canary:").strip()
-        return Verdict("bad", f"Paused by the canary: {figures}. {waiting}.", f"paused by the canary: {figures}")
+        why = _canary_why(facts, reason.removeprefix("canary:").strip())
+        return Verdict("bad", f"Paused by the canary: {why}. {waiting}.", f"paused by the canary: {why}")
     if reason.startswith("paused by the guard"):
         return Verdict("bad", f"{_capital(reason)}. {waiting}.", reason)
     why = f": {reason}" if reason else ""
     return Verdict("warn", f"Paused{why}. {waiting}; resuming goes on exactly where it stopped.")
+
+
+def _canary_why(facts: Facts, reason: str) -> str:
+    """Its share, where that decided; the timeline has the whole reason. A forbidden code is named."""
+    if facts.canary is None or facts.canary.codes or not facts.progress.reported:
+        return reason
+    share = percent(facts.progress.delivered, facts.progress.reported)
+    return f"{share} of reported were delivered, the rule asks for {facts.canary.share:.0%}"
 
 
 def _running(facts: Facts) -> Verdict:

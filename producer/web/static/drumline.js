@@ -12,7 +12,7 @@ function elementOf(html) {
 }
 
 /** Put a new element in the place of the one with its id; focus, open details and scrolling stay as they were. */
-function swap(next) {
+export function swap(next) {
   const old = next && next.id ? $(next.id) : null;
   if (!old) return;
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
