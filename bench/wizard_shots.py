@@ -19,7 +19,9 @@ from config.settings import ROOT
 from models.database import Database
 from producer.suppressions import add_suppressions
 
-TEXT = "Hi {{ first_name | default: 'there' }}, your order {{ order }} is ready – collect it in {{ city }} until Friday ☕"
+TEXT = (
+    "Hi {{ first_name | default: 'there' }}, your order {{ order }} is ready – collect it in {{ city }} till Friday ☕"
+)
 PLAIN = "Hi {{ first_name | default: 'there' }}, your order {{ order }} is ready. Collect it until Friday."
 _PEOPLE = ("Ama", "Ben", "Chloe", "Dara", "Eoin", "Femi", "Grace", "Hugo")
 

@@ -284,15 +284,15 @@ async def test_of_five_hundred_columns_the_first_hundred_can_be_used(desk: Desk)
     assert answer.status_code == 303
     page = await making.page("columns")
     assert "The file has 500 columns; the first 100 can be used here" in text_of(page)
-    fields = {name: "ignored" for name in (f"use-{n}" for n in range(100))}
+    fields = dict.fromkeys((f"use-{n}" for n in range(100)), "ignored")
     fields |= {"use-0": "number", **{f"name-{n}": "" for n in range(100)}}
     assert (await making.save("columns", fields)).status_code == 303
 
 
 async def test_a_file_without_names_is_read_from_its_first_row(desk: Desk) -> None:
     making = await maker(desk)
-    page = await making.prepare(b"Ann;+447700900123\nBo;+447700900124\n",
-                                columns={"use-0": "variable", "name-0": "name", "use-1": "number", "name-1": ""})  # fmt: skip
+    fields = {"use-0": "variable", "name-0": "name", "use-1": "number", "name-1": ""}
+    page = await making.prepare(b"Ann;+447700900123\nBo;+447700900124\n", columns=fields)
     assert "2 messages would leave" in text_of(page)
     await making.start()
     assert [message.text for message in messages_of(desk)] == ["Hi Ann", "Hi Bo"]
@@ -429,7 +429,7 @@ async def test_a_sender_the_account_would_refuse_is_said_with_the_way_back(desk:
 
 
 async def test_a_file_that_breaks_behind_its_first_rows_is_said_at_the_check(desk: Desk) -> None:
-    data = csv_file(100) + 'A,"'.encode() + b"\xff\xfe\n"
+    data = csv_file(100) + b'A,"' + b"\xff\xfe\n"
     making = await maker(desk)
     page = await making.prepare(data)
     assert "It cannot be sent so" in text_of(page)
@@ -438,8 +438,15 @@ async def test_a_file_that_breaks_behind_its_first_rows_is_said_at_the_check(des
 
 # --- the live preview ------------------------------------------------------------------------------------------------
 
-TEXTS = ["Hi {{ name }}", "Grüße – {{ name }}", "{{ name }} " + "x" * 160, "🎉" * 40 + "{{ name }}", "€" * 90 + "{{ name }}",
-         "Line one\nline two {{ name }}", "{% if name %}yes{% endif %} {{ name | upcase }}"]  # fmt: skip
+TEXTS = [
+    "Hi {{ name }}",
+    "Grüße – {{ name }}",
+    "{{ name }} " + "x" * 160,
+    "🎉" * 40 + "{{ name }}",
+    "€" * 90 + "{{ name }}",
+    "Line one\nline two {{ name }}",
+    "{% if name %}yes{% endif %} {{ name | upcase }}",
+]
 
 
 @pytest.mark.parametrize("gsm7_only", ["", "on"])
@@ -547,7 +554,8 @@ async def test_the_text_of_any_row_can_be_seen(desk: Desk) -> None:
 
 async def test_settings_of_every_kind_reach_the_campaign(desk: Desk) -> None:
     fields: dict[str, str] = {
-        "account-quicksms": "on", "weight-qikli": "30", "weight-quicksms": "70", "sender-quicksms": "Shop", "failover": "",
+        "account-quicksms": "on", "weight-qikli": "30", "weight-quicksms": "70", "sender-quicksms": "Shop",
+        "failover": "",
         "opens": "09:00", "closes": "20:00", "day-1": "on", "day-5": "on", "window_zone": "Europe/London",
         "pace": "slices", "slice": "100", "every": "15", "every-unit": "minutes", "max_rate": "2.5", "priority": "high",
         "canary": "10", "share": "90", "wait": "1", "wait-unit": "hours", "codes": "27, DLT-*", "errors": "20",
