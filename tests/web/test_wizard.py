@@ -309,6 +309,23 @@ async def test_numbers_can_be_pasted(desk: Desk, pasted: str) -> None:
     assert "+447700900123" in (await making.page("recipients")).text
 
 
+async def test_the_recipients_of_an_earlier_campaign_can_be_written_to_again(desk: Desk) -> None:
+    first, again = await maker(desk), await maker(desk)
+    await first.prepare()
+    await first.start()
+    (campaign,) = campaigns_of(desk)
+    answer = await again.upload(None, earlier=str(campaign.id), which="all")
+    assert answer.headers["location"] == f"{again.at}/columns"
+    assert draft_of(desk, again.draft_id).file_name == "recipients of Spring"
+    await again.save("columns", {"use-0": "number", "use-1": "reference"})
+    await again.save("message", {**MESSAGE, "text": "Once more"})
+    await again.save("time", TIME)
+    assert "3 messages would leave" in text_of(await again.page("check"))
+    gone = await (await maker(desk)).upload(None, earlier=str(again.draft_id), which="all")
+    assert gone.status_code == 422
+    assert "not there any more" in text_of(gone)
+
+
 async def test_gzip_and_ndjson_are_read_as_the_api_reads_them(desk: Desk) -> None:
     rows = [{"name": "Ann", "to": "+447700900123", "ref": "r1"}, {"to": "+447700900124", "name": "Bo"}]
     data = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO, cast
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
@@ -21,7 +22,7 @@ from producer.api.spool import Spooled, spooled_form
 from producer.keys import Scope
 from producer.readers import FileError, Hint
 from producer.web.guard import CSRF_FIELD, Operator, Viewer, check_given, need
-from producer.web.wizard import flow
+from producer.web.wizard import earlier, flow
 from producer.web.wizard.flow import Step
 from producer.web.wizard.routing import WizardUpload, wizard_router
 from producer.web.wizard.sample import Sample, look
@@ -38,10 +39,12 @@ Uploader = Annotated[Viewer, Depends(need(Scope.SUBMIT))]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the form brought. `how`: the fields that say how the file is to be read."""
+    """What the form brought. `earlier`: of which campaign the recipients are to be taken, and which of them; `how`: the
+    fields that say how the file is to be read."""
 
     name: str
     pasted: str
+    earlier: dict[str, str]
     how: dict[str, str]
     go: str
     file: Spooled
@@ -49,6 +52,15 @@ class Given:
     @property
     def has_file(self) -> bool:
         return self.file.size > 0
+
+    @property
+    def has_any(self) -> bool:
+        return bool(self.has_file or self.pasted or self.earlier["earlier"])
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """To be shown again."""
+        return {**self.how, **self.earlier, "pasted": self.pasted[:MOST_PASTED]}
 
 
 @router.get("/campaigns/new")
@@ -91,14 +103,16 @@ async def _posted(request: Request, here: Context, viewer: Viewer, draft_id: UUI
 def _given(file: Spooled) -> Given:
     fields = {name: storable(text) for name, text in file.fields.items()}
     how = {name: fields.get(name, "").strip()[:100] for name in ("encoding", "delimiter", "sheet", "headless")}
+    earlier = {name: fields.get(name, "").strip()[:36] for name in ("earlier", "which")}
     return Given(
-        fields.get("name", "").strip()[:MOST_NAME], fields.get("pasted", "").strip(), how, fields.get("go", ""), file
-    )
+        name=fields.get("name", "").strip()[:MOST_NAME], pasted=fields.get("pasted", "").strip(), earlier=earlier,
+        how=how, go=fields.get("go", ""), file=file,
+    )  # fmt: skip
 
 
 def _take(request: Request, here: Context, viewer: Viewer, draft_id: UUID | None, given: Given) -> Response:
     """Keep what was given, right or wrong; then say what is wrong, or go on."""
-    if draft_id is None and not given.has_file and not given.pasted:
+    if draft_id is None and not given.has_any:
         faults = _missing(given, None) | ({} if given.name else {"name": "Give the campaign a name."})
         return _page(request, here, viewer, None, given, faults)
     draft = _kept(here, viewer, draft_id, given)
@@ -117,7 +131,9 @@ def _take(request: Request, here: Context, viewer: Viewer, draft_id: UUID | None
 def _missing(given: Given, draft: Draft | None) -> dict[str, str]:
     if len(given.pasted) > MOST_PASTED:
         return {"pasted": f"{len(given.pasted):,} characters; at most {MOST_PASTED:,} here. Upload them as a file."}
-    has_any = given.has_file or given.pasted or (draft is not None and draft.file_id is not None)
+    if given.has_any and draft is not None and draft.file_id is None:
+        return {"earlier": "This campaign is not there any more."} if given.earlier["earlier"] else {}
+    has_any = given.has_any or (draft is not None and draft.file_id is not None)
     return {} if has_any else {"file": "Choose a file, or paste numbers below. An empty file has no recipients."}
 
 
@@ -127,30 +143,54 @@ def _kept(here: Context, viewer: Viewer, draft_id: UUID | None, given: Given) ->
         with here.database.write() as session:
             draft_id = drafts.make(session, viewer.key_id, given.name, here.now())
     draft = flow.load(here, draft_id, viewer)
-    source, name = _source(draft, given)
-    blob_id = drafts.store(here.database, draft_id, source.file) if isinstance(source, Spooled) else None
-    if isinstance(source, bytes):
-        blob_id = drafts.store(here.database, draft_id, io.BytesIO(source))
-    size = source.size if isinstance(source, Spooled) else len(source or b"")
+    with tempfile.TemporaryFile() as made:
+        source = _source(here, draft, given, cast(BinaryIO, made))
+        blob_id = drafts.store(here.database, draft_id, source.file) if source is not None else None
     with here.database.write() as session:
         draft = flow.draft_of(session, draft_id, viewer, lock=True)
         draft.name, draft.campaign_id = given.name, None
-        drafts.answer(draft, Step.RECIPIENTS, {**given.how, "pasted": given.pasted[:MOST_PASTED]}, here.now())
-        if blob_id is not None:
-            draft.file_id, draft.file_name, draft.file_size = blob_id, name, size
+        drafts.answer(draft, Step.RECIPIENTS, given.kept, here.now())
+        if source is not None:
+            draft.file_id, draft.file_name, draft.file_size = blob_id, source.name, source.size
             draft.rejects_id, draft.checked = None, {}
             drafts.forget(session, draft_id, but=(blob_id,))
         return draft
 
 
-def _source(draft: Draft, given: Given) -> tuple[Spooled | bytes | None, str]:
-    """A new file, or numbers that were pasted anew; None: what is there already."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A new file for the draft. `size` in bytes."""
+
+    file: BinaryIO
+    name: str
+    size: int
+
+
+def _source(here: Context, draft: Draft, given: Given, made: BinaryIO) -> Source | None:
+    """What is new: a file, an earlier campaign, other numbers. None: the draft's file stays. `made`: room for it."""
     if given.has_file:
-        return given.file, storable(Path((given.file.name or "file").replace("\\", "/")).name)[:255]
-    before = draft.answers.get(Step.RECIPIENTS, {}).get("pasted", "")
-    if given.pasted and len(given.pasted) <= MOST_PASTED and (given.pasted != before or draft.file_id is None):
-        return as_file(given.pasted), "pasted numbers"
-    return None, ""
+        name = Path((given.file.name or "file").replace("\\", "/")).name
+        return Source(given.file.file, storable(name)[:255], given.file.size)
+    before = draft.answers.get(Step.RECIPIENTS, {})
+    if given.earlier["earlier"] and _is_new(draft, before, given.earlier):
+        return _earlier(here, given.earlier, made)
+    if given.pasted and len(given.pasted) <= MOST_PASTED and _is_new(draft, before, {"pasted": given.pasted}):
+        data = as_file(given.pasted)
+        return Source(io.BytesIO(data), "pasted numbers", len(data))
+    return None
+
+
+def _is_new(draft: Draft, before: Mapping[str, str], given: Mapping[str, str]) -> bool:
+    return draft.file_id is None or any(before.get(name, "") != value for name, value in given.items())
+
+
+def _earlier(here: Context, wanted: Mapping[str, str], made: BinaryIO) -> Source | None:
+    with here.database.read() as session:
+        campaign = earlier.campaign_of(session, wanted["earlier"])
+    if campaign is None:
+        return None
+    size = earlier.write(here.database, campaign.id, wanted["which"], made)
+    return Source(made, f"recipients of {campaign.name}"[:255], size)
 
 
 def as_file(pasted: str) -> bytes:
@@ -202,12 +242,14 @@ def _page(
 ) -> Response:  # fmt: skip
     how = dict(draft.answers.get(Step.RECIPIENTS, {})) if draft is not None else {}
     if given is not None:
-        how = {**given.how, "pasted": given.pasted}
+        how = {**given.kept, "pasted": given.pasted}
     name = given.name if given is not None else draft.name if draft is not None else ""
     with here.database.read() as session:
         others = drafts.unfinished(session, viewer.key_id) if draft is None else []
+        campaigns = earlier.listed(session)
     return flow.show(
         request, viewer, Step.RECIPIENTS, draft,
-        f=how, name=name, others=others, faults=faults or {}, delimiters=DELIMITERS,
-        most=here.options.max_upload, action=flow.url_of(draft.id, Step.RECIPIENTS) if draft else "/campaigns/new",
+        f=how, name=name, others=others, campaigns=campaigns, which=earlier.WHICH, faults=faults or {},
+        delimiters=DELIMITERS, most=here.options.max_upload,
+        action=flow.url_of(draft.id, Step.RECIPIENTS) if draft else "/campaigns/new",
     )  # fmt: skip
