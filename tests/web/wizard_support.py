@@ -23,15 +23,15 @@ class Maker:
 
     visitor: Visitor
     at: str = ""
+    token: str = ""  # of the session's forms: the same on every page
 
     @property
     def draft_id(self) -> UUID:
         return UUID(self.at.rsplit("/", 1)[1])
 
     async def upload(self, data: bytes | None, file_name: str = "people.csv", **fields: str) -> httpx.Response:
-        """The first step. Without a token among the fields it is that of the page."""
-        token = hidden(await self.visitor.http.get("/"))["csrf"]
-        form = {"csrf": token, "name": "Spring", "go": "next", **fields}
+        """The first step. Without a token among the fields it is the session's."""
+        form = {"csrf": await self.csrf(), "name": "Spring", "go": "next", **fields}
         answer = await self.visitor.http.post(
             f"{self.at}/recipients" if self.at else "/campaigns/new",
             data=form, files={"file": (file_name if data else "", data or b"", "text/csv")}, headers={"Origin": ORIGIN},
@@ -43,7 +43,16 @@ class Maker:
         return answer
 
     async def save(self, step: str, fields: dict[str, str], go: str = "next", **more: str) -> httpx.Response:
-        return await self.visitor.post(f"{self.at}/{step}", **{**fields, "go": go, **more})
+        return await self.post(step, {**fields, "go": go, **more})
+
+    async def post(self, step: str, fields: dict[str, str]) -> httpx.Response:
+        form = {"csrf": await self.csrf(), **fields}
+        return await self.visitor.http.post(f"{self.at}/{step}", data=form, headers={"Origin": ORIGIN})
+
+    async def csrf(self) -> str:
+        if not self.token:
+            self.token = hidden(await self.visitor.http.get("/campaigns/new"))["csrf"]
+        return self.token
 
     async def page(self, step: str = "") -> httpx.Response:
         return await self.visitor.get(f"{self.at}/{step}" if step else self.at)
@@ -61,7 +70,7 @@ class Maker:
         """Confirmed as the page says."""
         page = await self.visitor.get(f"{self.at}/start", how=how)
         form = hidden(page)
-        return await self.visitor.post(f"{self.at}/start", **{"checked": form.get("checked", ""), "how": how, **fields})
+        return await self.post("start", {"checked": form.get("checked", ""), "how": how, **fields})
 
 
 async def maker(desk: Desk, scope: str = "submit") -> Maker:

@@ -39,7 +39,7 @@ def campaign_of(session: Session, text: str) -> Campaign | None:
 
 def write(database: Database, campaign_id: UUID, which: str, target: BinaryIO) -> int:
     """CSV with a header, row by row; how many bytes. Numbers that were erased are left out."""
-    query = select(Message.msisdn, Message.client_reference).where(Message.campaign_id == campaign_id)
+    query = select(Message.msisdn, Message.reference).where(Message.campaign_id == campaign_id)
     if which == "delivered":
         query = query.where(Message.state == MessageState.DELIVERED)
     elif which == "others":
