@@ -58,6 +58,15 @@ def counts(session: Session, campaign_id: UUID) -> dict[str, dict[MessageState, 
     return result
 
 
+def over_accounts(by_account: Mapping[str, Mapping[MessageState, int]]) -> dict[MessageState, int]:
+    """Counters by state, over all accounts."""
+    total: dict[MessageState, int] = {}
+    for states in by_account.values():
+        for state, n in states.items():
+            total[state] = total.get(state, 0) + n
+    return total
+
+
 def counts_of(session: Session, campaign_ids: Sequence[UUID]) -> dict[UUID, dict[str, dict[MessageState, int]]]:
     """The same of several campaigns, in one query."""
     query = select(CampaignCount.campaign_id, CampaignCount.account, CampaignCount.state, CampaignCount.n).where(

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models.queries import counts, counts_of
+from models.queries import counts, counts_of, over_accounts
 from models.states import FINAL, CampaignState, MessageState
 from models.tables import Campaign
 from producer.guard import ERRORS
@@ -26,11 +26,7 @@ class Progress:
 
     @property
     def by_state(self) -> dict[MessageState, int]:
-        total: dict[MessageState, int] = {}
-        for states in self.by_account.values():
-            for state, n in states.items():
-                total[state] = total.get(state, 0) + n
-        return total
+        return over_accounts(self.by_account)
 
     @property
     def messages(self) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from models.database import Database
-from models.queries import counts, insert_new
+from models.queries import counts, insert_new, over_accounts
 from models.states import MessageState
 from models.tables import Campaign, CampaignSample
 from producer.guard import ERRORS
@@ -75,20 +75,11 @@ def _changed(session: Session, slot: int) -> list[dict[str, object]]:
         known = last.get(campaign_id)
         if known is not None and known[0] >= slot:
             continue
-        totals = totals_of(merged(counts(session, campaign_id)))
+        totals = totals_of(over_accounts(counts(session, campaign_id)))
         if known is None or known[1] != totals:
             values = {"gone": totals.gone, "delivered": totals.delivered, "failed": totals.failed}
             rows.append({"campaign_id": campaign_id, "slot": slot, **values})
     return rows
-
-
-def merged(by_account: Mapping[str, Mapping[MessageState, int]]) -> dict[MessageState, int]:
-    """Counters over all accounts."""
-    total: dict[MessageState, int] = {}
-    for states in by_account.values():
-        for state, n in states.items():
-            total[state] = total.get(state, 0) + n
-    return total
 
 
 def _last(session: Session, ids: Collection[UUID]) -> dict[UUID, tuple[int, Totals]]:

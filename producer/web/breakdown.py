@@ -1,7 +1,7 @@
 """What a campaign's messages add up to by code, country and currency: counted from them, seldom, in the background.
 
 One pass over a million messages takes seconds, so no view waits for it, and many views cause no more than one: a
-campaign is counted again when its counters have moved and a hundred times the last count's duration has passed. Small
+campaign is counted again when its counters have moved and a hundred times its last duration and more has passed. Small
 campaigns are counted every few seconds, a campaign of a million every few minutes, and the page says how old the
 figures are.
 """
@@ -27,7 +27,7 @@ from producer.figures import FAILED, Cell, cells
 
 log = structlog.get_logger("drumline.web")
 
-SHARE = 100  # rest between two counts, in durations of a count: a hundredth of a core
+SHARE = 120  # rest between two counts, in durations of a count: less than a hundredth of a core
 LEAST = 3.0  # seconds between two counts
 KEPT = 100  # campaigns
 _PERHAPS_BILLED = ACCEPTED_ONCE | {MessageState.EXPIRED}

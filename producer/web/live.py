@@ -1,6 +1,6 @@
 """Live pages: one producer for each thing that is watched, however many watch it.
 
-A producer makes all fragments of its page every second or two, in a thread, and wakes the streams of its viewers. A
+A producer makes all fragments of its page every two seconds, in a thread, and wakes the streams of its viewers. A
 stream sends what its viewer has not got yet, so a slow viewer skips states and never queues them up. The producer goes
 with its last viewer, and ends by itself when the thing is final.
 """
@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 log = structlog.get_logger("drumline.web")
 
-EVERY = 1.5  # seconds between two looks
+EVERY = 2.0  # seconds between two looks
 SHARE = 100  # a look that took t seconds of a core is followed by a rest of SHARE x t: a hundredth of a core
 LONGEST = 15.0  # seconds of rest
 HEARTBEAT = 15.0  # seconds: proxies close what is silent

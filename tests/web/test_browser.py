@@ -211,17 +211,22 @@ AUDIT = """() => {
     for (const cell of one.querySelectorAll("th")) if (!cell.scope) say("no scope", cell);
   }
   for (const one of document.querySelectorAll("[role=progressbar]"))
-    if (!one.getAttribute("aria-label") || !one.hasAttribute("aria-valuenow") || one.getAttribute("aria-valuetext").includes("NaN"))
-      say("no value", one);
+    if (!one.getAttribute("aria-label") || !one.hasAttribute("aria-valuenow")) say("no value", one);
+  const pointing = (one) => one.getAttribute("aria-labelledby") || one.getAttribute("aria-describedby");
   for (const one of document.querySelectorAll("[aria-labelledby], [aria-describedby]"))
-    for (const id of (one.getAttribute("aria-labelledby") || one.getAttribute("aria-describedby")).split(" "))
-      if (!document.getElementById(id)) say("nothing has the id " + id, one);
+    for (const id of pointing(one).split(" "))
+      if (!document.getElementById(id)) say("no element " + id, one);
   if (!document.documentElement.lang) say("no language");
-  const rgb = (text) => { const found = text.match(/[\\d.]+/g).map(Number); return found.length < 4 ? [...found, 1] : found; };
-  const light = (c) => { const f = (v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
-    return 0.2126 * f(c[0]) + 0.7152 * f(c[1]) + 0.0722 * f(c[2]); };
-  const ground = (one) => { for (; one; one = one.parentElement) {
-    const found = rgb(getComputedStyle(one).backgroundColor); if (found[3] > 0.95) return found; } return [255, 255, 255, 1]; };
+  const rgb = (text) => [...text.match(/[\\d.]+/g).map(Number), 1].slice(0, 4);
+  const linear = (v) => v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
+  const light = (c) => 0.2126 * linear(c[0]) + 0.7152 * linear(c[1]) + 0.0722 * linear(c[2]);
+  const ground = (one) => {
+    for (; one; one = one.parentElement) {
+      const found = rgb(getComputedStyle(one).backgroundColor);
+      if (found[3] > 0.95) return found;
+    }
+    return [255, 255, 255, 1];
+  };
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const one = walker.currentNode.parentElement;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 
 from models.tables import WebSession
@@ -64,7 +65,7 @@ async def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(desk: Desk
 
 async def test_over_https_the_cookie_never_travels_without_it(desk: Desk) -> None:
     async with client(desk.app, None) as secure:
-        secure.base_url = "https://drumline.test"  # type: ignore[assignment]  # httpx takes a text here
+        secure.base_url = httpx.URL("https://drumline.test")
         answer = await Visitor(secure).sign_in(desk.keys["read"], Origin="https://drumline.test")
         cookie = next(line for line in answer.headers.get_list("set-cookie") if "drumline_session=" in line)
         assert cookie.startswith("__Host-drumline_session=")
