@@ -435,7 +435,7 @@ async def test_a_sender_the_account_would_refuse_is_said_with_the_way_back(desk:
 
 
 async def test_a_file_that_breaks_behind_its_first_rows_is_said_at_the_check(desk: Desk) -> None:
-    data = csv_file(10_000) + b"A,\xff\xfe\n"
+    data = csv_file(100) + b"".join(b"x,%d,%s\n" % (n, b"y" * 90_000) for n in range(3)) + b"A,\xff\xfe\n"
     making = await maker(desk)
     page = await making.prepare(data)
     assert "It cannot be sent so" in text_of(page)

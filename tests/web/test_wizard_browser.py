@@ -84,6 +84,7 @@ async def test_a_whole_campaign_is_made_by_the_keyboard_alone(browser: Browser, 
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/check")
         await press(page, "Start campaign…")
+        await page.wait_for_url("**/start?how=start")
         await press(page, "Send 2 messages")
         await page.wait_for_url("**/campaigns/*?done=start")
         await expect(page.get_by_role("heading", level=1)).to_have_text("By keyboard")

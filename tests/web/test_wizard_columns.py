@@ -28,7 +28,7 @@ GUESSES: list[tuple[str, str | None, list[str]]] = [
     ("a,b\nx,07700900123\n", "GB", ["a", "number"]),
     ("a,b\nx,07700900123\n", None, ["a", "b"]),
     ("phone,First Name,first-name,2nd,\u00e9\u00e8,for,TZ\n1,2,3,4,5,6,7\n", None,
-     ["number", "first_name", "first_name_2", "n2nd", "\u00e9\u00e8", "for_", "zone"]),
+     ["number", "first_name", "first_name_2", "n2nd", "\u00e9\u00e8", "for_value", "zone"]),
     ("phone,,!!\n1,2,3\n", None, ["number", "column_2", "column_3"]),
     ("+447700900123,Ann\n+447700900124,Bo\n", None, ["number", "column_2"]),
     ('{"to": "+447700900123", "n": 1}\n{"to": "+447700900124", "m": 2}\n', None, ["number", "n", "m"]),

@@ -112,10 +112,10 @@ def _share(sample: Sample, at: int, region: str | None) -> float:
 
 def variable_name(name: str, at: int) -> str:
     """A column's name as it can be written into a text: `First name` becomes `first_name`."""
-    word = re.sub(r"\W+", "_", name.strip().lower()).strip("_")[:MOST_VARIABLE]
+    word = re.sub(r"\W+", "_", name.strip().lower()).strip("_")[: MOST_VARIABLE - len("_value")]
     if not word or word[0].isdigit():
         word = f"column_{at + 1}" if not word else f"n{word}"
-    return word if is_variable(word) else f"{word}_"[-MOST_VARIABLE:]
+    return word if is_variable(word) else f"{word}_value"
 
 
 def _free(name: str, taken: set[str]) -> str:

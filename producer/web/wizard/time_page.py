@@ -7,6 +7,7 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from fastapi import Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from models.tables import Draft
 from producer.api.context import Context, Here
@@ -29,18 +30,23 @@ def page(request: Request, draft_id: UUID, here: Here, viewer: Operator) -> Resp
 @router.post("/campaigns/new/{draft_id}/time")
 async def save(request: Request, draft_id: UUID, here: Here, viewer: Operator, form: Form) -> Response:
     """When it is right, the check follows at once."""
-    return await check.limited(here, _save, request, here, viewer, draft_id, text_of(form, "go"), flow.fields_of(form))
+    given = (text_of(form, "go"), flow.fields_of(form))
+    answer, draft = await run_in_threadpool(_save, request, here, viewer, draft_id, *given)
+    if draft is not None:
+        await check.limited(here, check.run, here, draft)
+    return answer
 
 
-def _save(request: Request, here: Context, viewer: Viewer, draft_id: UUID, go: str, fields: dict[str, str]) -> Response:
+def _save(
+    request: Request, here: Context, viewer: Viewer, draft_id: UUID, go: str, fields: dict[str, str]
+) -> tuple[Response, Draft | None]:
+    """The answer, and the draft if it is to be checked before that."""
     flow.load(here, draft_id, viewer, Step.TIME)
     faults = plan_of(fields, here.accounts, here.now()).faults
     draft = flow.keep(here, draft_id, viewer, Step.TIME, fields, complete=not faults)
     if faults and flow.moves_on(go):
-        return _page(request, here, viewer, draft, faults)
-    if flow.moves_on(go):
-        check.run(here, draft)
-    return flow.away(flow.target(draft, Step.TIME, go))
+        return _page(request, here, viewer, draft, faults), None
+    return flow.away(flow.target(draft, Step.TIME, go)), draft if flow.moves_on(go) else None
 
 
 def fields_of(here: Context, draft: Draft) -> dict[str, str]:
