@@ -9,6 +9,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page
 
@@ -108,7 +109,7 @@ def main() -> None:
         database.close()
 
 
-LOOKS: dict[str, dict[str, object]] = {
+LOOKS: dict[str, dict[str, Any]] = {
     "": {"viewport": DESK},
     "-dark": {"viewport": DESK, "color_scheme": "dark"},
     "-phone": {"viewport": PHONE, "device_scale_factor": 2},

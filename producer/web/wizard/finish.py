@@ -30,6 +30,10 @@ class How(StrEnum):
     DRAFT = "draft"  # the campaign with its recipients, to be started by hand
 
 
+_REFUSALS = (FileError, CampaignError, ImportDied, StepFault)
+"""What can be told to whoever pressed the button; anything else is a fault of ours."""
+
+
 class _Taken(Exception):
     """The draft became a campaign in this moment."""
 
@@ -46,9 +50,13 @@ def finish(here: Context, draft: Draft, digest: str, how: How) -> UUID:
     try:
         _fill(here, draft, whole, campaign_id)
         _begin(here, draft, campaign_id, how)
-    except (FileError, CampaignError, ImportDied, StepFault) as error:
-        _undo(here, draft, campaign_id)
-        raise StepFault(Step.RECIPIENTS, f"The campaign was not made: {error}.") from error
+    except BaseException as error:
+        _undo(here, draft, campaign_id)  # a draft that is tied to half a campaign could never be mended
+        if isinstance(error, _REFUSALS):
+            raise StepFault(Step.RECIPIENTS, f"The campaign was not made: {error}.") from error
+        raise
+    if how is How.START:
+        wake(here)
     log.info("campaign_made", campaign=str(campaign_id), how=str(how))
     return campaign_id
 
@@ -84,8 +92,6 @@ def _begin(here: Context, draft: Draft, campaign_id: UUID, how: How) -> None:
             campaigns.start(session, campaign_id, here.now())
         drafts.forget(session, draft.id)
         _strip(session, draft)
-    if how is How.START:
-        wake(here)
 
 
 def _strip(session: Session, draft: Draft) -> None:
