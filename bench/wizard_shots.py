@@ -95,13 +95,13 @@ def main() -> None:
         with database.write() as session:
             add_suppressions(session, {"+447700900700", "+447700900701"}, "", "STOP", database.now())
         with serve(database, folder, ACCOUNTS, prices_file=PRICES) as server, browser() as opened:
-            for end, options in LOOKS.items():
+            for end, (steps, options) in LOOKS.items():
                 with opened.new_context(reduced_motion="reduce", **options) as context:
                     page = context.new_page()
                     sign_in(page, server, "submit")
 
-                    def shoot(step: str, page: Page = page, end: str = end) -> None:
-                        if chosen.only in f"wizard-{step}{end}":
+                    def shoot(step: str, page: Page = page, end: str = end, steps: tuple[str, ...] = steps) -> None:
+                        if step in steps and chosen.only in f"wizard-{step}{end}":
                             page.wait_for_timeout(300)
                             page.screenshot(path=chosen.to / f"wizard-{step}{end}.png", full_page=True)
 
@@ -109,11 +109,13 @@ def main() -> None:
         database.close()
 
 
-LOOKS: dict[str, dict[str, Any]] = {
-    "": {"viewport": DESK},
-    "-dark": {"viewport": DESK, "color_scheme": "dark"},
-    "-phone": {"viewport": PHONE, "device_scale_factor": 2},
+ALL = ("recipients", "columns", "message", "time", "check", "confirm")
+LOOKS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "": (ALL, {"viewport": DESK}),
+    "-dark": (("message", "check"), {"viewport": DESK, "color_scheme": "dark"}),
+    "-phone": (("columns", "message"), {"viewport": PHONE, "device_scale_factor": 2}),
 }
+"""Which steps are shown how."""
 
 if __name__ == "__main__":
     main()
