@@ -79,6 +79,7 @@ def _beat(accounts: list[str], configured: Settings) -> dict[str, Any]:
         "dispatch": _tick(names.DISPATCH, 1.0, names.CONTROL_QUEUE),
         "schedule": _tick(names.SCHEDULE, 1.0, names.CONTROL_QUEUE),
         "steer": _tick(names.STEER, 1.0, names.CONTROL_QUEUE),
+        "tidy": _tick(names.TIDY, 60.0, names.CONTROL_QUEUE),
         "apply-reports": _tick(names.APPLY_REPORTS, 1.0, names.REPORTS_QUEUE),
         "plan-polls": _tick(names.PLAN_POLLS, 1.0, names.REPORTS_QUEUE),
         "deliver-events": _tick(names.DELIVER_EVENTS, 1.0, names.EVENTS_QUEUE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
@@ -60,7 +60,7 @@ class Campaign(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(Told(200))
-    state: Mapped[CampaignState] = mapped_column(Word(CampaignState), index=True)
+    state: Mapped[CampaignState] = mapped_column(Word(CampaignState))
     state_reason: Mapped[str | None] = mapped_column(Told())
     sender: Mapped[str] = mapped_column(String(64))
     template: Mapped[str] = mapped_column(Text)
@@ -101,6 +101,10 @@ class Campaign(Base):
     origin_id: Mapped[UUID | None] = mapped_column(index=True)  # the campaign whose recipients this one copies
     origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # how; see producer.copies
     copy_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # still to be copied
+    quota_day: Mapped[date | None]  # of whose quota of its key it holds a part; see producer.quota
+    quota_held: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # messages
+
+    __table_args__ = (Index("ix_campaigns_state", "state", "id"),)
 
 
 class Source(Base):
@@ -227,9 +231,7 @@ class Message(Base):
         Index("ix_messages_expiring", "expires_at",
               postgresql_where=sql("state = 'queued' AND expires_at IS NOT NULL"),
               sqlite_where=sql("state = 'queued' AND expires_at IS NOT NULL")),
-        Index("ix_messages_not_final", "campaign_id",
-              postgresql_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')"),
-              sqlite_where=sql("state IN ('queued', 'submitting', 'submitted', 'held', 'sent', 'unknown')")),
+        Index("ix_messages_state", "campaign_id", "state", "row_no"),  # lists by state; whether all are final
         Index("ix_messages_msisdn", "msisdn", "attempted_at"),  # who was written to, and when: for the caps
     )  # fmt: skip
 
@@ -407,13 +409,15 @@ class Reject(Base):
     __tablename__ = "rejects"
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
-    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
     source_no: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")  # `sources.number`
     row_no: Mapped[int] = mapped_column(Integer)
     column: Mapped[str] = mapped_column(Told(100), default="")
     value: Mapped[str] = mapped_column(Told(200), default="")
     code: Mapped[str] = mapped_column(Told(40))
     reason: Mapped[str] = mapped_column(Told(400))
+
+    __table_args__ = (Index("ix_rejects_campaign_id", "campaign_id", "id"),)
 
 
 class CampaignEvent(Base):
@@ -422,10 +426,12 @@ class CampaignEvent(Base):
     __tablename__ = "campaign_events"
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
-    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"))
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(Told(40))
     detail: Mapped[str] = mapped_column(Told(), default="")
+
+    __table_args__ = (Index("ix_campaign_events_campaign_id", "campaign_id", "id"),)
 
 
 class Recurring(Base):
@@ -436,6 +442,7 @@ class Recurring(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(String(200))
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), index=True)
+    api_key_id: Mapped[UUID | None] = mapped_column()  # who made it: its runs count on that key's quota
     cron: Mapped[str] = mapped_column(String(200))
     zone: Mapped[str] = mapped_column(String(64))
     next_at: Mapped[datetime | None] = mapped_column(index=True)  # None: never again
@@ -458,7 +465,12 @@ class InboundMessage(Base):
     received_at: Mapped[datetime]
     stop_word: Mapped[bool] = mapped_column(Boolean, default=False)
 
-    __table_args__ = (UniqueConstraint("account", "inbound_id"),)
+    __table_args__ = (
+        UniqueConstraint("account", "inbound_id"),
+        Index("ix_inbound_msisdn", "msisdn", "id"),
+        Index("ix_inbound_account_id", "account", "id"),
+        Index("ix_inbound_stops", "id", postgresql_where=sql("stop_word"), sqlite_where=sql("stop_word = 1")),
+    )
 
 
 class ApiKey(Base):
@@ -474,6 +486,17 @@ class ApiKey(Base):
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    daily_quota: Mapped[int | None] = mapped_column(Integer)  # messages a day (UTC); None: any number
+
+
+class KeyDay(Base):
+    """How many messages of campaigns that a key made were started on a day (UTC)."""
+
+    __tablename__ = "key_days"
+
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(Integer, default=0)
 
 
 class WebSession(Base):
@@ -529,7 +552,7 @@ class IdempotentAnswer(Base):
     digest: Mapped[str] = mapped_column(String(64))  # of method, path and body
     status: Mapped[int | None] = mapped_column(SmallInteger)  # None: the first request is still at work
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class EventEndpoint(Base):

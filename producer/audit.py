@@ -7,7 +7,7 @@ how such a fault would be found. Nothing is changed here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from uuid import UUID
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from models.queries import counts, recount
 from models.states import FINAL, CampaignState, MessageState, may
 from models.tables import Attempt, Campaign, DeliveryReport, Message
+from producer.message_pages import Wanted, page
 
 PAGE = 2000  # messages loaded at a time
 
@@ -68,21 +69,14 @@ def audit(session: Session, campaign_id: UUID) -> Audit | None:
 
 
 def messages(session: Session, campaign_id: UUID) -> Iterator[Message]:
-    """In the order of the input, in pages: a campaign may hold millions."""
-    after = -1
-    while True:
-        query = (
-            select(Message)
-            .where(Message.campaign_id == campaign_id, Message.row_no > after)
-            .order_by(Message.row_no)
-            .limit(PAGE)
-        )
-        page = session.execute(query).scalars().all()
-        yield from page
-        if len(page) < PAGE:
-            return
-        after = page[-1].row_no
-        session.expunge_all()
+    """In the order of the input, in pages: a campaign may hold millions. Rows of several files share numbers."""
+    wanted: Wanted | None = Wanted(campaign_id)
+    while wanted is not None:
+        found = page(session, wanted, PAGE)
+        yield from found.messages
+        wanted = None if found.next is None else replace(wanted, after=found.next)
+        if wanted is not None:
+            session.expunge_all()
 
 
 def history(session: Session, message_id: UUID) -> History | None:

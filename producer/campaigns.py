@@ -21,9 +21,11 @@ from models.states import CAMPAIGN_TRANSITIONS, CampaignState
 from models.steering import Spread, Steering
 from models.tables import Campaign
 from models.types import new_id
+from producer import quota
 from producer.dispatch import open_lanes
 from producer.plan import RouteError
 from producer.planner import begin_plan, resume_plan
+from producer.quota import QuotaExceeded
 from producer.route import Route
 from producer.template import Template, TemplateError
 from providers.base import Failure, FailureClass, Outgoing, Provider
@@ -200,7 +202,7 @@ def find(session: Session, campaign_id: UUID) -> Campaign:
 
 
 def start(session: Session, campaign_id: UUID, now: datetime) -> CampaignState:
-    """Run it now, or schedule it for its time."""
+    """Run it now, or schedule it for its time. Raises CampaignError, or QuotaExceeded of the key that made it."""
     campaign = find(session, campaign_id)
     if campaign.copy_due:
         raise CampaignError("state", "the recipients are still being copied; the campaign starts by itself")
@@ -239,6 +241,8 @@ def reschedule(session: Session, campaign_id: UUID, start_at: datetime, now: dat
     if start_at <= now:
         raise CampaignError("start_at", f"start_at: {start_at.isoformat()} is past; start or resume it to send now")
     old, campaign.start_at = campaign.start_at, start_at
+    if campaign.quota_day is not None:
+        quota.hold(session, campaign, start_at, now)
     note_event(session, campaign.id, "rescheduled", f"from {_shown(old)} to {_shown(start_at)}", now)
     if campaign.state is CampaignState.DRAFT:
         return campaign.state
@@ -273,10 +277,21 @@ def start_due(session: Session, now: datetime, grace: float) -> list[UUID]:
         if late > grace:
             reason = f"its time was missed by {late / 60:.0f} minutes; resume it to send now, or cancel it"
             _move(session, campaign, CampaignState.PAUSED, reason, now)
-        else:
-            _move(session, campaign, CampaignState.RUNNING, "its time has come", now)
+        elif _starts(session, campaign, now):
             started.append(campaign.id)
     return started
+
+
+def _starts(session: Session, campaign: Campaign, now: datetime) -> bool:
+    """What it needs of its key's quota was taken when it was scheduled; only where a quota came later it may lack."""
+    try:
+        with session.begin_nested():
+            quota.hold(session, campaign, campaign.start_at or now, now)
+    except QuotaExceeded as error:
+        _move(session, campaign, CampaignState.PAUSED, str(error), now)
+        return False
+    _move(session, campaign, CampaignState.RUNNING, "its time has come", now)
+    return True
 
 
 def _move(session: Session, campaign: Campaign, new: CampaignState, reason: str, now: datetime) -> CampaignState:
@@ -285,6 +300,8 @@ def _move(session: Session, campaign: Campaign, new: CampaignState, reason: str,
         return new  # asked twice: the answer is the same
     if (old, new) not in CAMPAIGN_TRANSITIONS:
         raise CampaignError("state", f"the campaign is {old}; it cannot become {new}")
+    if campaign.started_at is None:
+        _count_on_key(session, campaign, new, now)
     campaign.state = new
     campaign.state_reason = reason or None
     campaign.paused_at = now if new is CampaignState.PAUSED else None
@@ -295,3 +312,14 @@ def _move(session: Session, campaign: Campaign, new: CampaignState, reason: str,
         campaign.started_at = now  # so that the sweep closes what it holds
     note_event(session, campaign.id, str(new), reason, now)
     return new
+
+
+def _count_on_key(session: Session, campaign: Campaign, new: CampaignState, now: datetime) -> None:
+    """Before the start: what the campaign will need of its key's quota. Raises QuotaExceeded."""
+    if new is CampaignState.SCHEDULED:
+        quota.hold(session, campaign, campaign.start_at or now, now)
+    elif new is CampaignState.RUNNING:
+        late = campaign.state is CampaignState.SCHEDULED  # its time came: it stays on the day it was scheduled for
+        quota.hold(session, campaign, (campaign.start_at if late else None) or now, now)
+    elif new is CampaignState.CANCELLED:
+        quota.give_back(session, campaign, now)

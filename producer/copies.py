@@ -26,6 +26,7 @@ from models.states import CampaignState, MessageState
 from models.steering import steering_of
 from models.tables import Batch, Campaign, CampaignCount, Message
 from models.types import new_id
+from producer import quota
 from producer.campaigns import CampaignError, find, start
 from producer.dispatch import open_lanes
 from producer.shaping import Batcher, Row, Shape
@@ -52,9 +53,11 @@ def retry_failed(
     now: datetime,
     states: Sequence[MessageState] = BY_DEFAULT,
     name: str = "",
+    api_key_id: UUID | None = None,
 ) -> UUID:
     """A new campaign of an old one's failures, to be filled by `fill` and then started. Who was in an earlier retry of
-    the same campaign is left to that one. Raises CampaignError."""
+    the same campaign is left to that one. `api_key_id`: whose it is, if not the source's. Raises CampaignError, or
+    QuotaExceeded where that key has too little left today (it is taken when the copy starts)."""
     source = find(session, campaign_id)
     wrong = sorted(set(states) - set(RETRYABLE))
     if wrong or not states:
@@ -66,7 +69,8 @@ def retry_failed(
     if not chosen:
         raise CampaignError("states", f"no message of the campaign is {' or '.join(states)} and proven undelivered")
     origin = {"kind": Kind.RETRY, "states": [str(state) for state in states]}
-    made = _make(session, source, name or f"{source.name} (retry)", origin, now)
+    made = _make(session, source, name or f"{source.name} (retry)", origin, now, api_key_id)
+    quota.look(session, made, chosen, now)
     steering = steering_of(source.steering)
     made.steering = replace(steering, canary=None, pacing=None).as_json()  # a remainder: neither probed nor paced
     note_event(session, source.id, "retried", f"{chosen} messages again as campaign {made.id}", now)
@@ -82,16 +86,21 @@ def _retry_at_work(session: Session, source_id: UUID) -> bool:
     return any(origin and origin.get("kind") == Kind.RETRY for origin in session.execute(query).scalars())
 
 
-def new_run(session: Session, source: Campaign, name: str, recurring_id: UUID, now: datetime) -> Campaign:
+def new_run(
+    session: Session, source: Campaign, name: str, recurring_id: UUID, now: datetime, api_key_id: UUID | None = None
+) -> Campaign:
     """One more run of a recurring campaign, to be filled by `fill` and then started."""
-    return _make(session, source, name, {"kind": Kind.RUN, "recurring": str(recurring_id)}, now)
+    return _make(session, source, name, {"kind": Kind.RUN, "recurring": str(recurring_id)}, now, api_key_id)
 
 
-def _make(session: Session, source: Campaign, name: str, origin: Mapping[str, Any], now: datetime) -> Campaign:
+def _make(
+    session: Session, source: Campaign, name: str, origin: Mapping[str, Any], now: datetime, api_key_id: UUID | None
+) -> Campaign:
     """Like the source in everything, save where, when and by whom it is filled."""
     values = {column.key: getattr(source, column.key) for column in Campaign.__table__.columns}
     made = Campaign(**{**values, **_FRESH, "id": new_id(), "name": name[:200], "created_at": now,
-                       "origin_id": source.id, "origin": dict(origin), "source": f"campaign {source.id}"})  # fmt: skip
+                       "origin_id": source.id, "origin": dict(origin), "source": f"campaign {source.id}",
+                       "api_key_id": api_key_id or source.api_key_id})  # fmt: skip
     session.add(made)
     session.flush()
     open_lanes(session, made.id, made.route)
@@ -103,7 +112,7 @@ _FRESH: Mapping[str, Any] = {
     "state": CampaignState.DRAFT, "state_reason": None, "start_at": None, "started_at": None, "finished_at": None,
     "import_until": None, "rows_total": 0, "rows_accepted": 0, "rows_rejected": 0, "segments_total": 0,
     "anchor_at": None, "paused_at": None, "canary": None, "canary_at": None, "guard_marks": None, "copy_due": True,
-    "stream": False,
+    "stream": False, "quota_day": None, "quota_held": 0,
 }  # fmt: skip
 
 

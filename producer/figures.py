@@ -133,12 +133,17 @@ def unmatched_counts(session: Session) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in session.execute(query)]
 
 
-def unmatched(session: Session, account: str | None = None, limit: int = 50) -> Sequence[DeliveryReport]:
-    """The reports themselves, the latest first."""
+def unmatched(
+    session: Session, account: str | None = None, limit: int = 50, before: int | None = None
+) -> Sequence[DeliveryReport]:
+    """The reports themselves, the latest first; `before`: an id, to go on from."""
     query = select(DeliveryReport).where(DeliveryReport.applied_at.is_(None))
     if account is not None:
         query = query.where(DeliveryReport.account == account)
-    return session.execute(query.order_by(DeliveryReport.id.desc()).limit(limit)).scalars().all()
+    if before is not None:
+        query = query.where(DeliveryReport.id + 0 < before)
+    # "+ 0": else the primary key would be walked, past all the reports that were applied, for a few that were not.
+    return session.execute(query.order_by((DeliveryReport.id + 0).desc()).limit(limit)).scalars().all()
 
 
 def effects(session: Session) -> list[dict[str, Any]]:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.tables import IdempotentAnswer
 
 KEPT = timedelta(hours=24)
+FORGOTTEN_AT_ONCE = 500
 ABANDONED = timedelta(minutes=15)
 """After which a request without an answer counts as dead. If it lives after all, it cannot settle any more, and what
 depended on settling is undone with it."""
@@ -118,9 +119,13 @@ def release(session: Session, claimed: Claimed) -> None:
     )
 
 
-def forget_old(session: Session, now: datetime) -> None:
-    """Drop what is older than a day."""
-    session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at <= now - KEPT))
+def forget_old(session: Session, now: datetime, limit: int = FORGOTTEN_AT_ONCE) -> int:
+    """Drop what is older than a day, so many in one transaction at most; how many there were."""
+    aged = IdempotentAnswer.created_at <= now - KEPT
+    key = (IdempotentAnswer.key, IdempotentAnswer.api_key_id)
+    # `aged` twice: a key that is claimed anew in between stays.
+    which = tuple_(*key).in_(select(*key).where(aged).limit(limit))
+    return len(session.execute(delete(IdempotentAnswer).where(which, aged).returning(IdempotentAnswer.key)).all())
 
 
 def _is(owner: Owner) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

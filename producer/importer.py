@@ -30,6 +30,7 @@ from models.queries import note_event
 from models.states import CampaignState, MessageState
 from models.steering import steering_of
 from models.tables import Batch, Campaign, Message, Reject, Source
+from producer import quota
 from producer.campaigns import CampaignError, begin_streaming, sender_for
 from producer.import_feed import CHILD_FROM, open_feed
 from producer.import_work import BATCH, CHUNK, MESSAGE, REJECT, Plan, Slice
@@ -170,6 +171,8 @@ class Importer:
             starts = job.stream and bool(part.batches) and campaign.state is CampaignState.IMPORTING
             if starts:
                 begin_streaming(session, campaign, now)
+            elif campaign.started_at is not None:
+                quota.hold(session, campaign, now, now)
         job.accepted, job.rejected, job.segments, job.row = part.accepted, part.rejected, part.segments, part.row
         if starts:
             self.wake()

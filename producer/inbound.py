@@ -22,7 +22,7 @@ def list_inbound(
         bare = msisdn.lstrip("+")
         query = query.where(InboundMessage.msisdn.in_([bare, f"+{bare}"]))
     if stops:
-        query = query.where(InboundMessage.stop_word.is_(True))
+        query = query.where(InboundMessage.stop_word)
     if before is not None:
         query = query.where(InboundMessage.id < before)
     return session.execute(query).scalars().all()

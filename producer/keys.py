@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from models.tables import ApiKey
 from models.types import new_id
+from producer.quota import MOST
 
 TOUCH_EVERY = timedelta(minutes=1)  # `last_used_at` is for people: a write per request would be a waste
 
@@ -46,8 +47,12 @@ class ApiKeyError(ValueError):
     """A key cannot be made or found so; the text says why."""
 
 
-def create_key(session: Session, name: str, scope: str, now: datetime) -> tuple[str, ApiKey]:
-    """A new key: its text, to be shown once and kept nowhere, and its row. Raises ApiKeyError."""
+def create_key(
+    session: Session, name: str, scope: str, now: datetime, daily_quota: int | None = None
+) -> tuple[str, ApiKey]:
+    """A new key: its text, to be shown once and kept nowhere, and its row. `daily_quota`: messages a day (UTC), see
+    `producer.quota`; None: any number. Raises ApiKeyError."""
+    _check_quota(daily_quota)
     if scope not in list(Scope):
         raise ApiKeyError(f"scope: found {scope!r}, expected one of {', '.join(Scope)}")
     if not name.strip():
@@ -55,8 +60,9 @@ def create_key(session: Session, name: str, scope: str, now: datetime) -> tuple[
     prefix = "".join(secrets.choice(_ALPHABET) for _ in range(10))
     secret = secrets.token_urlsafe(32)
     row = ApiKey(
-        id=new_id(), name=name.strip()[:100], prefix=prefix, digest=_digest(secret), scope=scope, created_at=now
-    )
+        id=new_id(), name=name.strip()[:100], prefix=prefix, digest=_digest(secret), scope=scope, created_at=now,
+        daily_quota=daily_quota,
+    )  # fmt: skip
     session.add(row)
     session.flush()
     return f"dk_{prefix}_{secret}", row
@@ -72,12 +78,29 @@ def revoke_key(session: Session, which: UUID | str, now: datetime) -> ApiKey:
 
     Raises ApiKeyError.
     """
+    row = _one(session, which)
+    row.revoked_at = row.revoked_at or now
+    return row
+
+
+def set_quota(session: Session, which: UUID | str, daily_quota: int | None) -> ApiKey:
+    """Another daily quota; what was taken today stays taken. Raises ApiKeyError."""
+    _check_quota(daily_quota)
+    row = _one(session, which)
+    row.daily_quota = daily_quota
+    return row
+
+
+def _check_quota(daily_quota: int | None) -> None:
+    if daily_quota is not None and not 0 <= daily_quota <= MOST:
+        raise ApiKeyError(f"daily_quota: found {daily_quota}, expected 0 to {MOST} messages a day")
+
+
+def _one(session: Session, which: UUID | str) -> ApiKey:
     found = session.execute(select(ApiKey).where(_is(which)).with_for_update()).scalars().all()
     if len(found) != 1:
         raise ApiKeyError(f"there is no key {which!s}")
-    row = found[0]
-    row.revoked_at = row.revoked_at or now
-    return row
+    return found[0]
 
 
 def find_key(session: Session, text: str) -> ApiKey | None:

@@ -34,14 +34,23 @@ class Due:
     missed: int
 
 
-def add(session: Session, campaign_id: UUID, cron: str, zone: str, now: datetime, name: str = "") -> Recurring:
-    """Send a stored campaign's messages again at every time of `cron`. Raises CampaignError."""
+def add(
+    session: Session,
+    campaign_id: UUID,
+    cron: str,
+    zone: str,
+    now: datetime,
+    name: str = "",
+    api_key_id: UUID | None = None,
+) -> Recurring:
+    """Send a stored campaign's messages again at every time of `cron`. `api_key_id`: whose the runs are, if not the
+    source's. Raises CampaignError."""
     source = find(session, campaign_id)
     if source.state in NOT_READY or not source.rows_accepted:
         raise CampaignError("id", f"the campaign is {source.state} and has no recipients to send to again")
     entry = Recurring(
         id=new_id(), name=(name or source.name)[:200], campaign_id=source.id, cron=cron.strip()[:200], zone=zone,
-        next_at=next_time(cron, zone, now), created_at=now,
+        next_at=next_time(cron, zone, now), created_at=now, api_key_id=api_key_id,
     )  # fmt: skip
     session.add(entry)
     session.flush()
@@ -109,7 +118,7 @@ def run_due(session: Session, now: datetime, grace: float) -> Due:
 
 def _run(session: Session, entry: Recurring, due: datetime, now: datetime) -> UUID:
     source = session.get_one(Campaign, entry.campaign_id)
-    run = new_run(session, source, f"{entry.name} {due:%Y-%m-%d %H:%M}", entry.id, now)
+    run = new_run(session, source, f"{entry.name} {due:%Y-%m-%d %H:%M}", entry.id, now, entry.api_key_id)
     entry.last_at, entry.last_campaign_id = due, run.id
     note_event(session, source.id, "recurring_run", f"run as campaign {run.id}, next {_shown(entry.next_at)}", now)
     return run.id

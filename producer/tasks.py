@@ -16,6 +16,8 @@ from config.settings import settings
 from models.database import Database
 from producer import campaigns, control, copies, drafts, recurring, samples
 from producer.dispatch import dispatch
+from producer.quota import QuotaExceeded
+from producer.tidy import tidy_up
 
 log = structlog.get_logger("drumline.producer")
 
@@ -80,5 +82,12 @@ def fill_copy(campaign_id: str) -> None:
     database, accounts = shared()
     try:
         copies.fill(database, accounts, UUID(campaign_id))
-    except campaigns.CampaignError as error:
+    except (campaigns.CampaignError, QuotaExceeded) as error:
         log.warning("copy_failed", campaign=campaign_id, reason=str(error))  # the campaign says so too
+
+
+@shared_task(name=names.TIDY)
+def tidy() -> None:
+    """Drop what is kept for a while only: answers of repeated requests, counts of days long past."""
+    database, _ = shared()
+    tidy_up(database)

@@ -1,8 +1,7 @@
 """Message templates: Liquid, as far as a text message needs it.
 
-`{{ name }}`, the filters of Qikberry's document (`producer.template_filters`) and `if`, `unless`, `case`: no loops, no
-assignments, no includes, so a template cannot cost more than its own length. Everything is bounded: template, values,
-results of filters, output.
+`{{ name }}`, the filters of Qikberry's document (`producer.template_filters`) and `if`, `unless`, `case`, `for`,
+`assign`; no includes. Everything is bounded: template, values, results of filters, rounds of loops, output.
 
     template = Template.parse("Hi {{ name | default: 'there' }}, order {{ order }} is ready")
     template.variables            # ("name", "order")
@@ -14,33 +13,27 @@ A template of plain names and text is compiled to one format string: the same re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from io import StringIO
 
-from liquid import Environment, Mode
 from liquid.ast import Node
 from liquid.builtin.expressions import FilteredExpression, Path
 from liquid.builtin.expressions.filtered import Filter
 from liquid.builtin.output import OutputNode
 from liquid.context import RenderContext
 from liquid.exceptions import LiquidError, UndefinedError
-from liquid.output import LimitedStringIO
 from liquid.template import BoundTemplate
-from liquid.undefined import FalsyStrictUndefined
 
+from producer.template_engine import LIMITS, MAX_OUTPUT, TAGS, environment
 from producer.template_errors import MissingVariable, RenderError, TemplateError, position
-from producer.template_filters import FILTERS, MAX_VALUE, check_use, install
+from producer.template_filters import FILTERS, MAX_VALUE, check_use
 
 __all__ = ["MAX_OUTPUT", "MAX_TEMPLATE", "MissingVariable", "RenderError", "Template", "TemplateError"]
 
 MAX_TEMPLATE = 5_000
 MAX_EXPRESSION = 500
-MAX_OUTPUT = 5_000
-"""All in characters; the longest message a provider takes is 4,000 bytes (Qikli's platform) or 1,600 characters."""
+"""In characters, as `MAX_OUTPUT`."""
 
-TAGS = ("if", "elsif", "else", "endif", "unless", "endunless", "case", "when", "endcase")
-_BUILT_IN_TAGS = ("if", "unless", "case")
 _LIQUID_GLOBALS = frozenset({"now", "today"})
 """Names that Liquid answers by the clock; here they are columns like others, since a text must not change by itself.
 """
@@ -54,35 +47,7 @@ _KEYWORDS = _LIQUID_GLOBALS | frozenset(
 )
 
 
-class _Absent(FalsyStrictUndefined):
-    """A variable that the row has not: false in conditions, replaced by `default`, an error anywhere else."""
-
-    force_liquid_default = True
-
-
-class _Bound(BoundTemplate):
-    def _get_buffer(self) -> StringIO:
-        return LimitedStringIO(limit=4 * MAX_OUTPUT, newline="")  # "": a line end stays what it is
-
-
-class _Environment(Environment):
-    template_class = _Bound
-    loop_iteration_limit = 0
-    local_namespace_limit = 0
-    output_stream_limit = 4 * MAX_OUTPUT  # in bytes, Liquid counts UTF-8
-    block_nesting_limit = 10
-    undefined = _Absent
-
-
-def _environment() -> _Environment:
-    environment = _Environment(tolerance=Mode.STRICT, undefined=_Absent)
-    literal = [name for name in environment.tags if not name.isidentifier() or name in ("content", "output", "illegal")]
-    environment.tags = {name: environment.tags[name] for name in (*literal, *_BUILT_IN_TAGS)}
-    install(environment)
-    return environment
-
-
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = environment()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +70,11 @@ class Template:
         _scan(source)
         liquid = _parse_liquid(source)
         variables = _names(source, liquid)
-        required = () if missing is not None else tuple(dict.fromkeys(_required(liquid.nodes)))
-        return cls(source, variables, required, liquid, _compile(source), missing)
+        required = () if missing is not None else tuple(dict.fromkeys(_required(liquid.nodes, variables)))
+        made = cls(source, variables, required, liquid, _compile(source), missing)
+        if made.is_constant:
+            _check_constant(made)
+        return made
 
     @property
     def is_constant(self) -> bool:
@@ -139,7 +107,7 @@ class Template:
         except UndefinedError as error:
             raise MissingVariable(_name_of(error)) from error
         except LiquidError as error:
-            raise RenderError(str(error.message)) from error
+            raise RenderError(LIMITS.get(type(error)) or str(error.message)) from error
         except RecursionError as error:
             raise RenderError("the template is nested too deep") from error
         _check_output(text)
@@ -174,7 +142,9 @@ def _scan_tag(source: str, start: int, end: int) -> None:
     words = source[start:end].strip("- \t\r\n").split(None, 1)
     if not words or words[0] not in TAGS:
         found = words[0] if words else ""
-        raise TemplateError(*position(source, start), f"tag '{found}' is not allowed", "use if, unless or case only")
+        raise TemplateError(
+            *position(source, start), f"tag '{found}' is not allowed", "use if, unless, case, for or assign"
+        )
 
 
 def _parse_liquid(source: str) -> BoundTemplate:
@@ -227,13 +197,23 @@ def _compile(source: str) -> str | None:
     return "".join(text.replace("%", "%%") + slot for text, slot in zip(texts, slots, strict=True))
 
 
-def _required(nodes: list[Node]) -> Iterator[str]:
-    """Names whose output stands outside every condition and is not caught by `default`."""
+def _check_constant(template: Template) -> None:
+    """Without variables there is no row to blame: what makes no text is a wrong template."""
+    try:
+        template.render({})
+    except RenderError as error:
+        raise TemplateError(1, 1, str(error), "it holds no variable, so no row could get a text") from error
+
+
+def _required(nodes: list[Node], variables: Collection[str]) -> Iterator[str]:
+    """Variables whose output stands outside every condition and is not caught by `default`; not what is assigned."""
+    own = {str(name) for node in nodes for name in node.template_scope()}
+    wanted = set(variables) - own
     for node in nodes:
         if isinstance(node, OutputNode) and isinstance(node.expression, FilteredExpression):
             expression = node.expression
             caught = expression.filters and expression.filters[0].name == "default"
-            if isinstance(expression.left, Path) and not caught:
+            if isinstance(expression.left, Path) and not caught and str(expression.left.path[0]) in wanted:
                 yield str(expression.left.path[0])
 
 

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from models.msisdn import Msisdn
 from producer.api.context import Context, context_of
 from producer.api.problems import Problem, responses
+from producer.api.strict_json import StrictRequest, check_media_type
 from producer.keys import Scope, find_key, touch, wants_touch
 
 log = structlog.get_logger("drumline.api")
@@ -48,7 +49,11 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request.state.caller = await run_in_threadpool(authenticate, request)
-            return await handler(request)
+            if self.body_field is None:
+                return await handler(request)
+            strict = StrictRequest(request.scope, request.receive)
+            check_media_type(strict, await strict.body())
+            return await handler(strict)
 
         return guarded
 

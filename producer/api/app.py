@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from redis import Redis
+from starlette.middleware.cors import CORSMiddleware
 
 from config.accounts import Account, load_accounts
 from config.logging import configure_logging
@@ -21,11 +22,16 @@ from models.database import Database
 from producer.api import accounts as account_routes
 from producer.api import (
     campaigns,
+    event_endpoints,
     exports,
+    figures,
     health,
+    inbound,
+    keys,
     messages,
     metrics,
     preview,
+    reports,
     steering,
     suppressions,
     templates,
@@ -34,12 +40,13 @@ from producer.api import (
 )
 from producer.api.bell import Bell
 from producer.api.context import Context
+from producer.api.docs_page import add_docs
 from producer.api.inbox import Inbox
 from producer.api.middleware import BodyLimit, SecurityHeaders, body_limit
 from producer.api.options import ApiOptions
 from producer.api.posting import Answered, replayed
 from producer.api.problems import Problem, ProblemOut, install, problem_response
-from producer.api.request_id import RequestIds
+from producer.api.request_id import REQUEST_ID, RequestIds
 from producer.api.throttle import LoginThrottle
 from producer.idempotency import LostClaim
 from producer.web.dashboard import add_dashboard
@@ -54,9 +61,13 @@ TAGS = [
     {"name": "campaigns", "description": "Make, fill, steer and watch campaigns."},
     {"name": "schedule", "description": "What is to come: times, retries, recurring campaigns."},
     {"name": "messages", "description": "What became of each message."},
+    {"name": "figures", "description": "Costs, errors and outcomes."},
     {"name": "templates", "description": "Named texts with versions; a campaign pins one."},
     {"name": "suppressions", "description": "Numbers that must not be written to."},
     {"name": "accounts", "description": "The providers' accounts, their limits and their health."},
+    {"name": "reports", "description": "Delivery reports: what they did, and those without a message."},
+    {"name": "events", "description": "Who is told of events by a signed POST."},
+    {"name": "keys", "description": "API keys and their quotas; for admins."},
     {"name": "webhooks", "description": "Where providers push delivery reports; they prove themselves their own way."},
     {"name": "health", "description": "For load balancers and orchestrators."},
 ]
@@ -67,10 +78,15 @@ _ROUTES = (
     steering,
     uploads,
     messages,
+    inbound,
     exports,
+    figures,
+    reports,
     suppressions,
     templates,
     account_routes,
+    event_endpoints,
+    keys,
     webhooks,
     health,
     metrics,
@@ -111,7 +127,7 @@ def create_app(
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=_lifespan,
-        docs_url="/docs" if chosen.docs else None,
+        docs_url=None,  # FastAPI's own page fetches its scripts from elsewhere
         redoc_url=None,
         openapi_url="/openapi.json" if chosen.docs else None,
         separate_input_output_schemas=False,
@@ -119,6 +135,8 @@ def create_app(
     app.state.context = context
     for module in _ROUTES:
         app.include_router(module.router)
+    if chosen.docs:
+        add_docs(app)
     add_dashboard(app)
     install(app)
     app.add_exception_handler(Answered, _on_answered)
@@ -126,8 +144,22 @@ def create_app(
     app.add_middleware(BodyLimit, limit=body_limit(chosen))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestIds)
+    _allow_origins(app, chosen.cors_origins)
     _describe_problems(app)
     return app
+
+
+def _allow_origins(app: FastAPI, origins: str) -> None:
+    """Off by default. Keys travel in a header, never in a cookie: credentials stay disallowed."""
+    allowed = [origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip()]
+    if allowed:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=allowed,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID],
+            expose_headers=[REQUEST_ID, "Retry-After", "Idempotent-Replayed"],
+        )
 
 
 def _on_answered(request: Request, error: Exception) -> Response:

@@ -19,6 +19,9 @@ log = structlog.get_logger("drumline.api")
 
 SPACING = 0.25  # seconds between two rings for one task: one run serves all that came before it
 
+Call = tuple[str, str, tuple[str, ...]]
+"""Task, queue, arguments."""
+
 
 @dataclass
 class Bell:
@@ -26,37 +29,38 @@ class Bell:
 
     send_task: Callable[..., object]
     spacing: float = SPACING
-    _wanted: dict[str, bool] = field(default_factory=dict)  # tasks that a thread serves: whether to ring once more
+    _wanted: dict[Call, bool] = field(default_factory=dict)  # tasks that a thread serves: whether to ring once more
     _threads: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def ring(self, task: str, queue: str) -> None:
+    def ring(self, task: str, queue: str, *arguments: str) -> None:
+        call = (task, queue, arguments)
         with self._lock:
-            served, self._wanted[task] = task in self._wanted, True
+            served, self._wanted[call] = call in self._wanted, True
             if served:
                 return
             # A daemon: a Redis that does not answer must not keep the process from ending.
-            thread = threading.Thread(target=self._serve, args=(task, queue), name=f"bell {task}", daemon=True)
+            thread = threading.Thread(target=self._serve, args=(call,), name=f"bell {task}", daemon=True)
             self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
             thread.start()
 
-    def _serve(self, task: str, queue: str) -> None:
-        while self._take(task):
-            self._send(task, queue)
+    def _serve(self, call: Call) -> None:
+        while self._take(call):
+            self._send(*call)
             time.sleep(self.spacing)
 
-    def _take(self, task: str) -> bool:
+    def _take(self, call: Call) -> bool:
         """Whether to ring. Taken before sending: what is committed from now on deserves a ring of its own."""
         with self._lock:
-            if self._wanted[task]:
-                self._wanted[task] = False
+            if self._wanted[call]:
+                self._wanted[call] = False
                 return True
-            del self._wanted[task]
+            del self._wanted[call]
             return False
 
-    def _send(self, task: str, queue: str) -> None:
+    def _send(self, task: str, queue: str, arguments: tuple[str, ...]) -> None:
         try:
-            self.send_task(task, queue=queue, expires=5, ignore_result=True, retry=False)
+            self.send_task(task, queue=queue, args=arguments, expires=5, ignore_result=True, retry=False)
         except (OSError, OperationalError, RedisError) as error:
             log.warning("task_not_sent", task=task, error=type(error).__name__)
 

@@ -7,18 +7,18 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from models.states import CampaignState, CanaryState, MessageState
 from producer.api.steering_models import SteeringIn
-from producer.api.values import AccountName, Plain, Reason, Sender, Short, storable
+from producer.api.values import AccountName, Moment, Plain, Real, Reason, Sender, Short, Whole, YesNo, storable
 from producer.template import MAX_TEMPLATE
 
 Scalar = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool | None
 MAX_VALIDITY = 30 * 86_400
 MAX_VERSION = 2**31 - 1
 TEMPLATE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-Weight = Annotated[int, Field(ge=1, le=1_000_000)]
+Weight = Annotated[Whole, Field(ge=1, le=1_000_000)]
 CountryCode = Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["GB"])]
 
 
@@ -81,16 +81,16 @@ class ContentIn(BaseModel):
 
     sender: Annotated[Sender, Field(description="Sender ID; an account may have one of its own, which wins")] = ""
     template: Annotated[
-        Plain, Field(max_length=MAX_TEMPLATE, description="Liquid: `{{ name }}`, filters, if/unless/case")
+        Plain, Field(max_length=MAX_TEMPLATE, description="Liquid: `{{ name }}`, filters, if/unless/case/for/assign")
     ] = ""
     template_name: Annotated[
         str | None, Field(pattern=TEMPLATE_NAME, description="A named template instead of a text")
     ] = None
-    template_version: Annotated[int | None, Field(ge=1, le=MAX_VERSION, description="Null: the newest")] = None
+    template_version: Annotated[Whole | None, Field(ge=1, le=MAX_VERSION, description="Null: the newest")] = None
     missing: Annotated[
         Plain | None, Field(max_length=200, description="Stands for missing values; null: such rows are rejected")
     ] = None
-    gsm7_only: Annotated[bool, Field(description="Write GSM-7's nearest characters where that is possible")] = False
+    gsm7_only: Annotated[YesNo, Field(description="Write GSM-7's nearest characters where that is possible")] = False
     region: Annotated[
         str | None, Field(pattern="^[A-Z]{2}$", description="Country of numbers without a country code")
     ] = None
@@ -103,7 +103,7 @@ class ContentIn(BaseModel):
         dict[Short, Annotated[Plain, Field(max_length=1000)]],
         Field(max_length=50, description="Handed to the provider's adapter with every message; see its document"),
     ] = Field(default_factory=dict)
-    validity: Annotated[int | None, Field(ge=1, le=MAX_VALIDITY, description="Seconds")] = None
+    validity: Annotated[Whole | None, Field(ge=1, le=MAX_VALIDITY, description="Seconds")] = None
 
 
 _EXAMPLE: dict[str, JsonValue] = {
@@ -126,26 +126,26 @@ class CampaignIn(ContentIn):
 
     name: Short
     priority: Literal["high", "normal", "low"] = "normal"
-    weight: Annotated[int, Field(ge=1, le=1000, description="Its share beside others of its priority")] = 1
+    weight: Annotated[Whole, Field(ge=1, le=1000, description="Its share beside others of its priority")] = 1
     max_rate: Annotated[
-        float | None, Field(gt=0, le=1e6, allow_inf_nan=False, description="Messages a second over all accounts")
+        Real | None, Field(gt=0, le=1e6, allow_inf_nan=False, description="Messages a second over all accounts")
     ] = None
     failover: Annotated[
-        bool, Field(description="Messages may move to another account of the route while theirs is out of order")
+        YesNo, Field(description="Messages may move to another account of the route while theirs is out of order")
     ] = True
     on_unknown: Annotated[
         Literal["give_up", "resend"],
         Field(description="What ends a message of which can never be learnt whether it was accepted"),
     ] = "give_up"
     start_at: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Field(description="With zone, at most a year ahead", examples=["2030-06-01T09:00:00+02:00"]),
     ] = None
     steering: SteeringIn = Field(default_factory=SteeringIn)
     recipients: list[RecipientIn] = Field(default_factory=list)
-    start: Annotated[bool, Field(description="Start at once (or at `start_at`)")] = False
+    start: Annotated[YesNo, Field(description="Start at once (or at `start_at`)")] = False
     stream: Annotated[
-        bool,
+        YesNo,
         Field(
             description="Send an uploaded file while it is still read. A file that turns out broken cannot be undone "
             "then: the campaign pauses and says how many messages have left"
@@ -156,7 +156,7 @@ class CampaignIn(ContentIn):
 class PreviewIn(ContentIn):
     """What would be sent to these rows."""
 
-    max_rate: Annotated[float | None, Field(gt=0, le=1e6, allow_inf_nan=False)] = None
+    max_rate: Annotated[Real | None, Field(gt=0, le=1e6, allow_inf_nan=False)] = None
 
     model_config = ConfigDict(
         extra="forbid",

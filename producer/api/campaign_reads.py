@@ -105,14 +105,20 @@ def _rate(session: Session, campaign: Campaign, now: datetime) -> float:
 
 
 def _left(session: Session, campaign: Campaign, since: datetime) -> int:
-    query = (
-        select(func.coalesce(func.sum(Attempt.messages), 0))
-        .join(Batch, Batch.id == Attempt.batch_id)
+    """Summed by batch before the batches are looked up: a batch has many requests."""
+    by_batch = (
+        select(Attempt.batch_id, func.sum(Attempt.messages).label("messages"))
         .where(
             Attempt.account.in_(list(campaign.route)),
             Attempt.started_at > since,
             Attempt.kind == "submit",
-            Batch.campaign_id == campaign.id,
         )
+        .group_by(Attempt.batch_id)
+        .subquery()
+    )
+    query = (
+        select(func.coalesce(func.sum(by_batch.c.messages), 0))
+        .join(Batch, Batch.id == by_batch.c.batch_id)
+        .where(Batch.campaign_id == campaign.id)
     )
     return int(session.execute(query).scalar_one())

@@ -25,10 +25,11 @@ from producer.api.posting import Once, Posting
 from producer.api.problems import Fault, Problem, of_file, pointer, responses
 from producer.api.values import Limit, decode_cursor, encode_cursor
 from producer.campaigns import CampaignSpec
+from producer.quota import QuotaExceeded
 from producer.readers import FileError, Format, Hint
 
 router = guarded_router("campaigns")
-_CONFLICT = responses(404, 409)
+_CONFLICT = responses(400, 404, 409, 413, 415)
 FURTHEST = timedelta(days=366)
 SHOWN_REJECTS = 20
 
@@ -37,7 +38,7 @@ SHOWN_REJECTS = 20
     "/campaigns",
     status_code=201,
     response_model=CampaignOut,
-    responses=responses(400, 409, 413),
+    responses=responses(400, 409, 413, 415),
     summary="Create a campaign",
 )
 def create(body: CampaignIn, caller: Submitter, once: Once) -> Response:
@@ -52,7 +53,11 @@ def create(body: CampaignIn, caller: Submitter, once: Once) -> Response:
             campaign_id = campaigns.create(session, spec, template, here.now())
         if body.recipients:
             _import(here, campaign_id, body)
-        response = _finish(once, campaign_id, body)
+        try:
+            response = _finish(once, campaign_id, body)
+        except QuotaExceeded:
+            _drop(here, campaign_id)
+            raise
     if body.start:
         wake(here)
     return response
@@ -144,26 +149,26 @@ def wake(here: Context) -> None:
 # --- steering --------------------------------------------------------------------------------------------------------
 
 
-@router.post("/campaigns/{campaign_id}/start", response_model=CampaignOut, responses=_CONFLICT, summary="Start")
+@router.post("/campaigns/{campaign_id:uuid}/start", response_model=CampaignOut, responses=_CONFLICT, summary="Start")
 def start(campaign_id: UUID, caller: Submitter, once: Once) -> Response:
     """Send now, or at the campaign's time. A draft needs recipients first; a paused one is resumed."""
     return _steer(once, campaign_id, lambda session: campaigns.start(session, campaign_id, once.here.now()))
 
 
-@router.post("/campaigns/{campaign_id}/resume", response_model=CampaignOut, responses=_CONFLICT, summary="Resume")
+@router.post("/campaigns/{campaign_id:uuid}/resume", response_model=CampaignOut, responses=_CONFLICT, summary="Resume")
 def resume(campaign_id: UUID, caller: Submitter, once: Once) -> Response:
     """Go on exactly where it stopped: nothing is sent twice, nothing is left out."""
     return _steer(once, campaign_id, lambda session: campaigns.resume(session, campaign_id, once.here.now()))
 
 
-@router.post("/campaigns/{campaign_id}/pause", response_model=CampaignOut, responses=_CONFLICT, summary="Pause")
+@router.post("/campaigns/{campaign_id:uuid}/pause", response_model=CampaignOut, responses=_CONFLICT, summary="Pause")
 def pause(campaign_id: UUID, caller: Submitter, once: Once, body: ReasonIn | None = None) -> Response:
     """Nothing leaves any more within a second; what has left is followed to its end."""
     reason = body.reason if body else ""
     return _steer(once, campaign_id, lambda session: campaigns.pause(session, campaign_id, reason, once.here.now()))
 
 
-@router.post("/campaigns/{campaign_id}/cancel", response_model=CampaignOut, responses=_CONFLICT, summary="Cancel")
+@router.post("/campaigns/{campaign_id:uuid}/cancel", response_model=CampaignOut, responses=_CONFLICT, summary="Cancel")
 def cancel(campaign_id: UUID, caller: Submitter, once: Once, body: ReasonIn | None = None) -> Response:
     """Nothing more leaves, for good. What has left is followed to its end."""
     reason = body.reason if body else ""
@@ -205,7 +210,7 @@ def listing(
     return CampaignPage(items=[summary(row) for row in rows[:limit]], next=more)
 
 
-@router.get("/campaigns/{campaign_id}", response_model=CampaignOut, responses=responses(404), summary="Progress")
+@router.get("/campaigns/{campaign_id:uuid}", response_model=CampaignOut, responses=responses(404), summary="Progress")
 def one(campaign_id: UUID, here: Here, caller: Reader) -> CampaignOut:
     """A campaign, its counters and how far it is."""
     with here.database.read() as session:

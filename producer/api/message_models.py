@@ -47,6 +47,19 @@ class MessagePage(BaseModel):
     next: str | None
 
 
+class FoundOut(MessageOut):
+    """A message in a list over all campaigns."""
+
+    campaign_id: UUID
+
+
+class FoundPage(BaseModel):
+    """`next` is the cursor of the following page; null at the end."""
+
+    items: list[FoundOut]
+    next: str | None
+
+
 class Step(BaseModel):
     """One transition."""
 

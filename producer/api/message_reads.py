@@ -2,58 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import String, cast, select, tuple_
+from sqlalchemy import String, cast, select
 from sqlalchemy.orm import Session
 
-from models.states import CanaryState, MessageState
+from models.states import CanaryState
 from models.steering import planned_for, steering_of
 from models.tables import Attempt, Batch, Campaign, DeliveryReport, Message
 from producer.api.access import Caller
-from producer.api.message_models import AttemptOut, MessageHistory, MessageOut, ReportOut, Step
+from producer.api.message_models import AttemptOut, FoundOut, MessageHistory, MessageOut, ReportOut, Step
+from producer.message_pages import Place
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SAME_NAME = tuple(name for name in MessageOut.model_fields if name not in {"row", "phone"})
 MOST_ATTEMPTS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which messages of a campaign. `after` is the last (row, id) of the page before."""
-
-    campaign_id: UUID
-    states: Sequence[MessageState] = ()
-    account: str | None = None
-    after: tuple[int, UUID] | None = None
-
-
-def page(session: Session, wanted: Wanted, limit: int) -> Sequence[Message]:
-    """The next messages in row order."""
-    query = select(Message).where(Message.campaign_id == wanted.campaign_id)
-    if wanted.states:
-        query = query.where(Message.state.in_(wanted.states))
-    if wanted.account is not None:
-        query = query.where(Message.account == wanted.account)
-    if wanted.after is not None:
-        # The first condition is for the index, the second for rows that share a number.
-        query = query.where(
-            Message.row_no >= wanted.after[0], tuple_(Message.row_no, Message.id) > tuple_(*wanted.after)
-        )
-    query = query.order_by(Message.row_no, Message.id).limit(limit)
-    return session.execute(query).scalars().all()
-
-
-def place(message: Message) -> str:
+def write_place(place: Place) -> str:
     """Where a page ends, for a cursor."""
-    return f"{message.row_no} {message.id}"
+    return f"{place[0]} {place[1]}"
 
 
-def read_place(text: str) -> tuple[int, UUID]:
+def read_place(text: str) -> Place:
     """Raises ValueError."""
     row, _, message_id = text.partition(" ")
     if not row.isascii() or not row.isdigit() or len(row) > 10:
@@ -64,6 +37,11 @@ def read_place(text: str) -> tuple[int, UUID]:
 def row(message: Message, caller: Caller) -> MessageOut:
     """A message in a list, as this caller may see it."""
     return MessageOut(**_facts(message, caller))
+
+
+def found_row(message: Message, caller: Caller) -> FoundOut:
+    """The same over all campaigns."""
+    return FoundOut(**_facts(message, caller), campaign_id=message.campaign_id)
 
 
 def _facts(message: Message, caller: Caller) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from producer.api import docs_page
 from producer.api.options import ApiOptions
 from producer.api.problems import Problem, problem_response
 
@@ -20,13 +21,6 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-DOCS_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; img-src data: https://fastapi.tiangolo.com; "
-    "connect-src 'self'; frame-ancestors 'none'"
-)
-"""The page of the API's documentation loads its scripts from there; it holds no data of ours."""
-
 _UPLOAD = re.compile(r"/v1/campaigns/[^/]+/recipients/?|/campaigns/new(/[^/]+/recipients)?/?").fullmatch
 
 
@@ -41,8 +35,8 @@ class SecurityHeaders:
             await self.app(scope, receive, send)
             return
         wanted = dict(SECURITY_HEADERS)
-        if scope["path"].startswith(("/docs", "/redoc")):
-            wanted["Content-Security-Policy"] = DOCS_POLICY
+        if scope["path"] == "/docs":
+            wanted["Content-Security-Policy"] = docs_page.POLICY
         if scope.get("scheme") == "https":
             wanted["Strict-Transport-Security"] = "max-age=31536000"
 

@@ -20,4 +20,5 @@ class ApiOptions(BaseSettings):
     max_preview: int = Field(default=1_000, ge=1)  # rows of a preview
     uploads_at_once: int = Field(default=2, ge=1)  # imports that one process works on; others wait
     failed_logins: int = Field(default=10, ge=1)  # per address and minute, then it has to wait
+    cors_origins: str = ""  # pages of these origins may call the API, comma-separated; empty: none
     docs: bool = True  # whether /docs and /openapi.json are served

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,6 @@ from producer.api.problems import Problem
 from producer.idempotency import AtWork, Claimed, OtherRequest, Owner, Stored
 
 MOST_KEY = 200
-TIDY_SHARE = 0.01  # of the POSTs also drop what is older than a day
 _PRINTABLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?").fullmatch
 
 KeyHeader = Annotated[
@@ -70,8 +68,6 @@ class Posting:
             return
         with self.here.database.write() as session:
             found = idempotency.claim(session, self.owner, self.digest, self.here.now())
-            if random.random() < TIDY_SHARE:
-                idempotency.forget_old(session, self.here.now())
         match found:
             case Claimed():
                 self._claimed = found
@@ -83,11 +79,15 @@ class Posting:
                 detail = "it was sent before with another method, path or body; use a new key for a new request"
                 raise Problem(409, "idempotency-conflict", detail)
 
-    def settle(self, session: Session, status: int, answer: BaseModel) -> Callable[[], Response]:
-        """Keep the answer in the transaction of the last effect; the response, to be made after its commit."""
+    def settle(
+        self, session: Session, status: int, answer: BaseModel, kept: BaseModel | None = None
+    ) -> Callable[[], Response]:
+        """Keep the answer in the transaction of the last effect; the response, to be made after its commit. `kept`:
+        what a repeat is answered instead, where the answer holds a secret that is stored nowhere."""
         body = answer.model_dump_json().encode()
         if self._claimed is not None:
-            idempotency.settle(session, self._claimed, status, body)
+            stored = body if kept is None else kept.model_dump_json().encode()
+            idempotency.settle(session, self._claimed, status, stored)
         return lambda: self._respond(status, body)
 
     def _respond(self, status: int, body: bytes) -> Response:
@@ -96,9 +96,13 @@ class Posting:
 
     def run(self, status: int, work: Callable[[Session], BaseModel]) -> Response:
         """Work that is one transaction."""
+        return self.run_once_shown(status, lambda session: (work(session), None))
+
+    def run_once_shown(self, status: int, work: Callable[[Session], tuple[BaseModel, BaseModel | None]]) -> Response:
+        """The same; `work` also says what a repeat is answered instead of the first answer."""
         with self.once():
             with self.here.database.write() as session:
-                respond = self.settle(session, status, work(session))
+                respond = self.settle(session, status, *work(session))
             return respond()
 
 

@@ -26,7 +26,7 @@ from producer.readers import Format, Hint
 router = guarded_router("campaigns")
 
 
-@router.post("/campaigns/preview", response_model=PreviewOut, responses=responses(400, 413), summary="Preview")
+@router.post("/campaigns/preview", response_model=PreviewOut, responses=responses(400, 413, 415), summary="Preview")
 def preview(body: PreviewIn, here: Here, caller: Submitter) -> PreviewOut:
     """The text, encoding, parts and account of every row, what would be rejected and why, cost by country, the time it
     takes at least, and warnings: characters that make a text more expensive, senders that the provider rewrites. An

@@ -19,9 +19,11 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 from producer.api.request_id import REQUEST_ID, request_id_of
 from producer.campaigns import CampaignError
+from producer.quota import QuotaExceeded
 from producer.readers import FileError
 
 log = structlog.get_logger("drumline.api")
@@ -78,9 +80,12 @@ TITLES: Mapping[str, str] = {
     "invalid-request": "The request is not valid",
     "invalid-file": "The file cannot be imported",
     "no-recipients": "There is nobody to send to",
+    "quota-exceeded": "The API key's daily quota is used up",
+    "method-not-allowed": "This address does not take that method",
     "conflict": "The present state does not allow that",
     "idempotency-conflict": "The Idempotency-Key belongs to another request",
     "in-progress": "The first request under this Idempotency-Key is still at work",
+    "not-acceptable": "This address does not give what Accept asks for",
     "too-large": "The request is too large",
     "unsupported-media-type": "This content type is not understood",
     "unavailable": "Not possible at the moment",
@@ -109,6 +114,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(CampaignError, _on_campaign)
     app.add_exception_handler(FileError, _on_file)
+    app.add_exception_handler(QuotaExceeded, _on_quota)
     app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(OperationalError, _on_database)
     app.add_exception_handler(PoolTimeout, _on_database)
@@ -153,6 +159,15 @@ def _on_campaign(request: Request, error: Exception) -> JSONResponse:
     return problem_response(request, of_campaign(error))
 
 
+def of_quota(error: QuotaExceeded) -> Problem:
+    return Problem(429, "quota-exceeded", str(error), headers={"Retry-After": str(error.retry_after)})
+
+
+def _on_quota(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, QuotaExceeded)  # noqa: S101 - as above
+    return problem_response(request, of_quota(error))
+
+
 def _on_file(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FileError)  # noqa: S101 - as above
     return problem_response(request, of_file(error))
@@ -182,13 +197,34 @@ def pointer(path: Iterable[object]) -> str:
     return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-_KINDS = {401: "unauthorized", 403: "forbidden", 404: "not-found", 413: "too-large", 415: "unsupported-media-type"}
+_KINDS = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
+}
 
 
 def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
     kind = _KINDS.get(error.status_code, "invalid-request" if error.status_code < 500 else "internal")
-    return problem_response(request, Problem(error.status_code, kind, str(error.detail), headers=error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (allowed := methods_of(request.app, request.url.path)):
+        headers["Allow"] = ", ".join(allowed)  # the router names only those of the first route at this address
+    return problem_response(request, Problem(error.status_code, kind, str(error.detail), headers=headers))
+
+
+def methods_of(app: FastAPI, path: str) -> list[str]:
+    """What the address takes, by the document; of two that fit, the one with fewer parameters is meant."""
+    fitting = [
+        (len(convertors), [method.upper() for method in operations])
+        for template, operations in app.openapi()["paths"].items()
+        for regex, _, convertors in [compile_path(template)]
+        if regex.match(path)
+    ]
+    return sorted(min(fitting)[1]) if fitting else []
 
 
 def _on_database(request: Request, error: Exception) -> JSONResponse:
@@ -218,11 +254,13 @@ RESPONSES: dict[int, dict[str, Any]] = {
         401: "No API key, or not a valid one",
         403: "The key's scope does not cover this",
         404: "Not there",
+        406: "None of the kinds that Accept asks for is given here",
         409: "The present state, or the Idempotency-Key, does not allow it",
         413: "Larger than allowed",
         415: "A content type that is not understood",
         422: "Something in the request is wrong; `errors` says where",
-        429: "Too many failed log-ins from this address; `Retry-After` says how long to wait",
+        429: "Too many failed log-ins from this address, or the key's daily quota is used up; `Retry-After` says how "
+        "long to wait",
         503: "Not possible now; `Retry-After` says when to try again",
     }.items()
 }

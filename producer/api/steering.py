@@ -27,12 +27,12 @@ from producer.api.steering_models import (
 )
 
 router = guarded_router("schedule")
-_CONFLICT = responses(404, 409)
+_CONFLICT = responses(400, 404, 409, 413, 415)
 FURTHEST = timedelta(days=366)
 
 
 @router.post(
-    "/campaigns/{campaign_id}/reschedule", response_model=CampaignOut, responses=_CONFLICT, summary="Another time"
+    "/campaigns/{campaign_id:uuid}/reschedule", response_model=CampaignOut, responses=_CONFLICT, summary="Another time"
 )
 def reschedule(campaign_id: UUID, body: RescheduleIn, caller: Submitter, once: Once) -> Response:
     """For a campaign that has not begun. A draft keeps the time for its start, all others wait for it."""
@@ -49,7 +49,7 @@ def reschedule(campaign_id: UUID, body: RescheduleIn, caller: Submitter, once: O
 
 
 @router.post(
-    "/campaigns/{campaign_id}/retry-failed",
+    "/campaigns/{campaign_id:uuid}/retry-failed",
     status_code=202,
     response_model=CampaignOut,
     responses=_CONFLICT,
@@ -61,7 +61,9 @@ def retry_failed(campaign_id: UUID, caller: Submitter, once: Once, body: RetryIn
     asked = body or RetryIn()
 
     def work(session: Session) -> CampaignOut:
-        made = copies.retry_failed(session, campaign_id, once.here.now(), asked.chosen(), asked.name or "")
+        made = copies.retry_failed(
+            session, campaign_id, once.here.now(), asked.chosen(), asked.name or "", caller.key_id
+        )
         return _details(session, made, once.here)
 
     response = once.run(202, work)
@@ -90,13 +92,15 @@ def add(body: RecurringIn, caller: Submitter, once: Once) -> Response:
     """Every run is a campaign of its own, with the recipients and texts as they are stored now."""
 
     def work(session: Session) -> RecurringOut:
-        made = recurring.add(session, body.campaign_id, body.cron, body.zone, once.here.now(), body.name or "")
+        made = recurring.add(
+            session, body.campaign_id, body.cron, body.zone, once.here.now(), body.name or "", caller.key_id
+        )
         return RecurringOut.model_validate(recurring.as_dict(made))
 
     return once.run(201, work)
 
 
-@router.delete("/recurring/{recurring_id}", status_code=204, responses=responses(404), summary="Repeat no more")
+@router.delete("/recurring/{recurring_id:uuid}", status_code=204, responses=responses(404), summary="Repeat no more")
 def remove(recurring_id: UUID, here: Here, caller: Submitter) -> None:
     """Runs that were made already go on."""
     with here.database.write() as session:

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.states import MessageState
 from models.steering import MOST_MESSAGES, MOST_SECONDS, Steering, steering_of
 from models.windows import EVERY_DAY, WindowError, check_zone
-from producer.api.values import Plain, Short
+from producer.api.values import Moment, Plain, Real, Short, Whole
 
-Seconds = Annotated[int, Field(ge=1, le=MOST_SECONDS)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[Whole, Field(ge=1, le=MOST_SECONDS)]
+Share = Annotated[Real, Field(ge=0, le=1, allow_inf_nan=False)]
 Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["09:00"])]
 ClosingClock = Annotated[str, Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", examples=["20:00"])]
 
@@ -30,7 +30,7 @@ class WindowIn(_Strict):
     opens: Annotated[Clock, Field(alias="from")]
     closes: Annotated[ClosingClock, Field(alias="to")]
     days: Annotated[
-        list[Annotated[int, Field(ge=1, le=7)]], Field(min_length=1, max_length=7, description="Monday is 1")
+        list[Annotated[Whole, Field(ge=1, le=7)]], Field(min_length=1, max_length=7, description="Monday is 1")
     ] = Field(default_factory=lambda: list(EVERY_DAY))
     zone: Annotated[Plain | None, Field(max_length=64, examples=["Europe/Berlin"])] = None
 
@@ -47,7 +47,7 @@ class PacingIn(_Strict):
     """`spread` evenly over so many seconds, or `slice` messages `every` so many seconds."""
 
     spread: Seconds | None = None
-    slice: Annotated[int | None, Field(ge=1, le=MOST_MESSAGES)] = None
+    slice: Annotated[Whole | None, Field(ge=1, le=MOST_MESSAGES)] = None
     every: Seconds | None = None
 
     @model_validator(mode="after")
@@ -61,7 +61,7 @@ class CanaryIn(_Strict):
     """Send `size` first; go on only when `share` of them is delivered and none failed with one of `codes` (`*` stands
     for anything). Reports are awaited `wait` seconds at most."""
 
-    size: Annotated[int, Field(ge=1, le=MOST_MESSAGES)]
+    size: Annotated[Whole, Field(ge=1, le=MOST_MESSAGES)]
     share: Share = 0.8
     wait: Seconds = 1800
     codes: Annotated[list[Annotated[Plain, Field(min_length=1, max_length=64)]], Field(max_length=50)] = Field(
@@ -72,17 +72,17 @@ class CanaryIn(_Strict):
 class GuardIn(_Strict):
     """Pause when `share` of the `last` outcomes are errors (rejected, undelivered, expired, failed)."""
 
-    share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-    last: Annotated[int, Field(ge=10, le=MOST_MESSAGES)] = 200
+    share: Annotated[Real, Field(gt=0, le=1, allow_inf_nan=False)]
+    last: Annotated[Whole, Field(ge=10, le=MOST_MESSAGES)] = 200
 
 
 class CapsIn(_Strict):
     """At most `most` messages per number in `period` seconds over all campaigns (0: no cap); the same text to the same
     number not again within `repeat` seconds. What is left out is as the settings say."""
 
-    most: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
+    most: Annotated[Whole | None, Field(ge=0, le=1_000_000)] = None
     period: Seconds | None = None
-    repeat: Annotated[int | None, Field(ge=0, le=MOST_SECONDS)] = None
+    repeat: Annotated[Whole | None, Field(ge=0, le=MOST_SECONDS)] = None
 
 
 class SteeringIn(_Strict):
@@ -106,7 +106,7 @@ class SteeringIn(_Strict):
 class RescheduleIn(_Strict):
     """Another time, with zone, at most a year ahead."""
 
-    start_at: Annotated[AwareDatetime, Field(examples=["2030-06-01T09:00:00+02:00"])]
+    start_at: Annotated[Moment, Field(examples=["2030-06-01T09:00:00+02:00"])]
 
 
 Retryable = Literal["failed", "expired", "undelivered", "rejected"]

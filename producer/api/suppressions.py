@@ -16,7 +16,7 @@ from producer.api.access import Admin, Submitter, guarded_router
 from producer.api.context import Context, Here
 from producer.api.posting import Once
 from producer.api.problems import Fault, Problem, pointer, responses
-from producer.api.values import Limit, Sender, Short, decode_cursor, encode_cursor
+from producer.api.values import Limit, Sender, Short, decode_cursor, encode_cursor, number_of
 from producer.suppressions import add_suppressions
 
 router = guarded_router("suppressions")
@@ -66,7 +66,7 @@ def listing(
     after = decode_cursor(cursor, _read_place)
     query = select(Suppression).order_by(Suppression.msisdn, Suppression.sender).limit(limit + 1)
     if phone is not None:
-        query = query.where(Suppression.msisdn == str(_number(here, phone)))
+        query = query.where(Suppression.msisdn == str(number_of(phone, here.settings.default_region or None)))
     if after is not None:
         query = query.where(tuple_(Suppression.msisdn, Suppression.sender) > tuple_(*after))
     with here.database.read() as session:
@@ -87,7 +87,9 @@ def _read_place(text: str) -> tuple[str, str]:
     return msisdn, sender
 
 
-@router.post("/suppressions", response_model=Suppressed, responses=responses(400, 409, 413), summary="Suppress numbers")
+@router.post(
+    "/suppressions", response_model=Suppressed, responses=responses(400, 409, 413, 415), summary="Suppress numbers"
+)
 def add(body: SuppressionsIn, caller: Submitter, once: Once) -> Response:
     """All of them or, if one cannot be read, none. Numbers that are suppressed already stay as they are."""
     here = once.here
@@ -117,13 +119,6 @@ def _numbers(here: Context, phones: list[str]) -> set[str]:
     return found
 
 
-def _number(here: Context, phone: str) -> Msisdn:
-    number = parse_msisdn(phone, here.settings.default_region or None)
-    if not isinstance(number, Msisdn):
-        raise Problem(422, "invalid-request", number.reason, errors=[Fault(detail=number.reason, parameter="phone")])
-    return number
-
-
 @router.delete("/suppressions/{phone}", status_code=204, responses=responses(404), summary="Lift a suppression")
 def lift(
     phone: Annotated[str, Field(max_length=64)],
@@ -132,7 +127,7 @@ def lift(
     sender: Annotated[Sender, Query(description="Empty: the suppression for all senders")] = "",
 ) -> Response:
     """Only if the person asked to be written to again. Needs scope admin."""
-    number = _number(here, phone)
+    number = number_of(phone, here.settings.default_region or None)
     with here.database.write() as session:
         gone = session.execute(
             delete(Suppression)

@@ -16,7 +16,7 @@ from producer.api.campaign_models import MAX_VERSION, TEMPLATE_NAME
 from producer.api.context import Here
 from producer.api.posting import Once
 from producer.api.problems import Fault, Problem, responses
-from producer.api.values import Limit, Plain, decode_cursor, encode_cursor
+from producer.api.values import Limit, Plain, YesNo, decode_cursor, encode_cursor
 from producer.template import MAX_TEMPLATE
 from producer.templates import NoTemplateError
 
@@ -33,7 +33,7 @@ class TemplateIn(BaseModel):
 
     text: Annotated[Plain, Field(min_length=1, max_length=MAX_TEMPLATE)]
     missing: Annotated[Plain | None, Field(max_length=200)] = None
-    gsm7_only: bool = False
+    gsm7_only: YesNo = False
     note: Annotated[Plain, Field(max_length=200)] = ""
 
 
@@ -107,7 +107,7 @@ def one(name: Name, version: Annotated[int, Path(ge=1, le=MAX_VERSION)], here: H
 
 
 @router.post(
-    "/templates/{name}", response_model=TemplateOut, responses=responses(400, 409, 413), summary="Save a template"
+    "/templates/{name}", response_model=TemplateOut, responses=responses(400, 409, 413, 415), summary="Save a template"
 )
 def save(name: Name, body: TemplateIn, caller: Submitter, once: Once) -> Response:
     """A new version, or the newest one if nothing would change. Campaigns keep the version they pinned."""

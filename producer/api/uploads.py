@@ -29,7 +29,7 @@ _BODY = {"required": True, "content": {**{name: _FILE for name in TYPES if name}
 
 
 @router.post(
-    "/campaigns/{campaign_id}/recipients",
+    "/campaigns/{campaign_id:uuid}/recipients",
     response_model=ImportOut,
     responses=responses(400, 404, 409, 413, 415),
     openapi_extra={"requestBody": _BODY},

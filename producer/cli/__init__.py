@@ -22,13 +22,16 @@ from producer.cli import (
     operations,
     reports,
     schedule,
+    send,
     services,
     suppressions,
     templates,
 )
 from producer.cli.output import complain
 from producer.import_feed import ImportDied
+from producer.keys import ApiKeyError
 from producer.plan import RouteError
+from producer.quota import QuotaExceeded
 from producer.readers import FileError
 from producer.rooms import WorkersError
 from producer.services.redis_server import NoRedisError
@@ -42,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaigns, audit, schedule, limits, operations, reports, services):
+for module in (send, campaigns, audit, schedule, limits, operations, reports, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(templates.app, name="templates")
@@ -52,7 +55,10 @@ app.add_typer(schedule.repeats, name="recurring")
 app.add_typer(limits.breaker, name="breaker")
 app.add_typer(events.app, name="events")
 
-WRONG_INPUT = (SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError, EndpointError)
+WRONG_INPUT = (
+    SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError, EndpointError, ApiKeyError,
+    QuotaExceeded,
+)  # fmt: skip
 FAILED = (WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
 
 

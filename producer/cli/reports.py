@@ -1,15 +1,22 @@
-"""Commands about what came back: delivery reports, incoming messages, costs and errors."""
+"""Commands about what came back: delivery reports, incoming messages, costs, errors, figures, one number's messages."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
+from models.msisdn import Msisdn, parse_msisdn
+from models.states import MessageState
 from producer import figures, inbound
+from producer.campaigns import CampaignError
 from producer.cli.context import open_context
-from producer.cli.output import emit
+from producer.cli.output import emit, print_json
+from producer.figures_by_day import MOST_DAYS, by_day
+from producer.message_pages import of_number
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]
@@ -22,6 +29,8 @@ def register(app: typer.Typer) -> None:
     app.command("inbound")(list_inbound)
     app.command("costs")(costs)
     app.command("errors")(errors)
+    app.command("figures")(by_days)
+    app.command("find")(find)
 
 
 def reports(
@@ -86,6 +95,42 @@ def errors(
     with open_context() as context, context.database.read() as session:
         rows = figures.errors(session, campaign, *parted, limit=limit)
     emit(rows, [*parted, "code", "klass", "reason", "state", "messages"], as_json=as_json, title="Errors")
+
+
+def by_days(
+    days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="So many days up to today (UTC).")] = MOST_DAYS,
+    as_json: Json = False,
+) -> None:
+    """Campaigns, messages by state and costs by the day they started on."""
+    with open_context() as context, context.database.read() as session:
+        tomorrow = context.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        found = by_day(session, tomorrow - timedelta(days=days), tomorrow)
+    if as_json:
+        print_json(found)
+        return
+    columns = ["day", "campaigns", "messages", "segments", "delivered", "cost"]
+    emit([_day(line) for line in found], columns, as_json=False, title="By day")
+
+
+def _day(line: Mapping[str, Any]) -> dict[str, Any]:
+    cost = ", ".join(f"{one['price']} {one['currency'] or '?'}" for one in line["costs"])
+    delivered = line["states"].get(MessageState.DELIVERED, 0)
+    return {**line, "day": line["day"].isoformat(), "delivered": delivered, "cost": cost or "-"}
+
+
+def find(
+    number: Annotated[str, typer.Argument(help="A phone number.")],
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """Messages to a number over all campaigns, the newest first."""
+    columns = ["id", "campaign_id", "submitted_at", "account", "sender", "state", "code", "reason"]
+    with open_context() as context, context.database.read() as session:
+        found = parse_msisdn(number, context.settings.default_region or None)
+        if not isinstance(found, Msisdn):
+            raise CampaignError("number", f"number: {found.reason}")
+        rows = [{name: getattr(row, name) for name in columns} for row in of_number(session, str(found), None, limit)]
+    emit(rows, columns, as_json=as_json, title="Messages")
 
 
 def _parted(by: list[str] | None) -> list[str]:

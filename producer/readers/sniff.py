@@ -42,6 +42,10 @@ def refuse_foreign(head: bytes) -> None:
             raise FileError(FileFault.FORMAT, f"not a recipient list but {name}")
 
 
+_NOT_OF_FILES = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "utf-7"})
+"""Encodings of domain names, of program texts and of old mail: they make other texts of plain ASCII."""
+
+
 def sniff_encoding(head: bytes, told: str | None) -> str:
     """Python's name of the encoding: what was told, else by BOM, else UTF-16 by its zero bytes, else UTF-8.
 
@@ -56,7 +60,10 @@ def sniff_encoding(head: bytes, told: str | None) -> str:
 def _told(name: str, by_bom: str | None) -> str:
     try:
         canonical = codecs.lookup(name).name
-    except LookupError:
+        b"1".decode(canonical, "ignore")  # rot13 and its like are codecs too, but not of texts
+        if canonical in _NOT_OF_FILES:
+            raise LookupError(canonical)
+    except (LookupError, ValueError):
         raise FileError(FileFault.ENCODING, f"there is no encoding {name!r}; say utf-8, utf-16, cp1252 or so") from None
     return by_bom if by_bom is not None and by_bom.startswith(canonical[:6]) else canonical
 

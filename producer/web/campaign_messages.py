@@ -1,33 +1,28 @@
-"""The messages of a campaign, page by page, and everything that is known of one.
-
-A page costs a short look, however many rows there are: where messages of a state are rare, it shows what it found in
-its time, and the next page goes on from there.
-"""
+"""The messages of a campaign, page by page, and everything that is known of one."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.msisdn import Msisdn, parse_msisdn
 from models.states import MessageState
 from models.tables import Campaign, Message
+from producer import message_pages
 from producer.api.campaigns import known
 from producer.api.context import Context, Here
 from producer.api.message_models import MessageOut
-from producer.api.message_reads import history, place, read_place, row
+from producer.api.message_reads import history, read_place, row, write_place
 from producer.api.problems import Problem
 from producer.api.values import decode_cursor, encode_cursor
 from producer.keys import Scope
-from producer.overview import Progress, progress
+from producer.overview import progress
 from producer.web.guard import Anyone, Viewer, page_router
 from producer.web.render import render
 from producer.web.words import MESSAGE_STATES
@@ -35,9 +30,6 @@ from producer.web.words import MESSAGE_STATES
 router = page_router()
 
 PAGE = 50
-SPAN = 10_000  # rows in one look
-BUDGET = 0.15  # seconds in which a page may look on
-MOST_OF_A_NUMBER = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +49,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`more`: the cursor to go on with. `upto`: the row up to which was looked, where a page ended early."""
+    """`more`: the cursor to go on with. `fault`: why nothing was looked for."""
 
     messages: Sequence[Message]
     more: str | None = None
-    upto: int | None = None
     fault: str = ""
 
 
@@ -81,7 +72,7 @@ def listing(request: Request, here: Here, viewer: Anyone, wanted: Annotated[Want
         one = progress(session, wanted.campaign_id)
         if one is None:
             raise Problem(404, "not-found", f"there is no campaign {wanted.campaign_id}")
-        found = _search(session, here, viewer, wanted) if wanted.find else _page(session, one, wanted)
+        found = _search(session, here, viewer, wanted) if wanted.find else _page(session, wanted)
     rows: list[MessageOut] = [row(message, viewer) for message in found.messages]
     return render(
         request, "messages.html",
@@ -92,65 +83,27 @@ def listing(request: Request, here: Here, viewer: Anyone, wanted: Annotated[Want
 def _search(session: Session, here: Context, viewer: Viewer, wanted: Wanted) -> Found:
     """By number or by id: both by an index. Whoever sees numbers masked may not ask for one either."""
     try:
-        query = select(Message).where(Message.id == UUID(wanted.find))
+        message = session.get(Message, UUID(wanted.find))
     except ValueError:
-        if not viewer.scope.covers(Scope.SUBMIT):
-            return Found([], fault="Looking for a number needs a key of scope submit; a message id may be looked for.")
-        number = parse_msisdn(wanted.find, here.settings.default_region or None)
-        if not isinstance(number, Msisdn):
-            return Found([], fault=f"This is neither a number nor a message id: {number.reason}.")
-        query = select(Message).where(Message.msisdn == str(number)).limit(MOST_OF_A_NUMBER)
-    # The campaign is compared here: asked for both, a database may walk the campaign instead of the number.
-    found = [message for message in session.execute(query).scalars() if message.campaign_id == wanted.campaign_id]
-    return Found(sorted(found, key=lambda message: message.row_no))
+        return _of_number(session, here, viewer, wanted)
+    return Found([message] if message is not None and message.campaign_id == wanted.campaign_id else [])
 
 
-def _page(session: Session, one: Progress, wanted: Wanted) -> Found:
+def _of_number(session: Session, here: Context, viewer: Viewer, wanted: Wanted) -> Found:
+    if not viewer.scope.covers(Scope.SUBMIT):
+        return Found([], fault="Looking for a number needs a key of scope submit; a message id may be looked for.")
+    number = parse_msisdn(wanted.find, here.settings.default_region or None)
+    if not isinstance(number, Msisdn):
+        return Found([], fault=f"This is neither a number nor a message id: {number.reason}.")
+    asked = message_pages.Wanted(wanted.campaign_id, msisdn=str(number))
+    return Found(message_pages.page(session, asked, message_pages.MOST_OF_NUMBER).messages)
+
+
+def _page(session: Session, wanted: Wanted) -> Found:
+    states = [MessageState(wanted.state)] if wanted.state else []
     after = decode_cursor(wanted.cursor, read_place)
-    if wanted.state and not one.by_state.get(MessageState(wanted.state)):
-        return Found([])
-    found, last = _gather(session, wanted, after, time.monotonic)
-    if len(found) > PAGE:
-        return Found(found[:PAGE], encode_cursor(place(found[PAGE - 1])))
-    if last is None:
-        return Found(found)
-    return Found(found, encode_cursor(f"{last} {UUID(int=2**128 - 1)}"), last)
-
-
-def _gather(
-    session: Session, wanted: Wanted, after: tuple[int, UUID] | None, clock: Callable[[], float]
-) -> tuple[list[Message], int | None]:
-    """A page and one more, and the row up to which was looked if time ran out before the end."""
-    began, found = clock(), list[Message]()
-    first, after_id = after or (0, None)
-    last = _last_row(session, wanted.campaign_id)
-    while first <= last:
-        upto = first + SPAN - 1
-        found += _slice(session, wanted, first, upto, after_id, PAGE + 1 - len(found))
-        if len(found) > PAGE or upto >= last:
-            return found, None
-        if clock() - began > BUDGET:
-            return found, upto
-        first, after_id = upto + 1, None
-    return found, None
-
-
-def _last_row(session: Session, campaign_id: UUID) -> int:
-    query = select(Message.row_no).where(Message.campaign_id == campaign_id).order_by(Message.row_no.desc()).limit(1)
-    return session.execute(query).scalar_one_or_none() or 0
-
-
-def _slice(
-    session: Session, wanted: Wanted, first: int, upto: int, after_id: UUID | None, limit: int
-) -> Sequence[Message]:
-    query = select(Message).where(
-        Message.campaign_id == wanted.campaign_id, Message.row_no >= first, Message.row_no <= upto
-    )
-    if wanted.state:
-        query = query.where(Message.state == MessageState(wanted.state))
-    if after_id is not None:
-        query = query.where((Message.row_no > first) | (Message.id > after_id))
-    return session.execute(query.order_by(Message.row_no, Message.id).limit(limit)).scalars().all()
+    page = message_pages.page(session, message_pages.Wanted(wanted.campaign_id, states, after=after), PAGE)
+    return Found(page.messages, encode_cursor(write_place(page.next)) if page.next else None)
 
 
 @router.get("/messages/{message_id}")

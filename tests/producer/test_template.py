@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.template import MAX_OUTPUT, MissingVariable, RenderError, Template, TemplateError
+from producer.template_engine import MAX_ROUNDS
 from producer.template_filters import FILTERS, MAX_VALUE
 
 RENDERED = [
@@ -42,6 +43,16 @@ RENDERED = [
     ("{% if vip %}VIP{% else %}you{% endif %}", "you"),
     ("{% unless vip %}x{% endunless %}", "x"),
     ("{% case name %}{% when 'Ann' %}A{% else %}B{% endcase %}", "A"),
+    ("{% assign all = list | split: ',' %}{% for x in all %}{{ forloop.index }}{{ x }} {% endfor %}", "1a 2b 3c "),
+    ("{% for i in (1..qty) reversed %}{{ i }}{% unless forloop.last %}-{% endunless %}{% endfor %}", "3-2-1"),
+    ("{% for i in (1..9) limit: 2 offset: 3 %}{{ i }}{% endfor %}", "45"),
+    (
+        "{% for i in (1..9) %}{% if i == 2 %}{% continue %}{% elsif i == 4 %}{% break %}{% endif %}{{ i }}{% endfor %}",
+        "13",
+    ),
+    ("{% for i in (1..0) %}x{% else %}none{% endfor %}", "none"),
+    ("{% for i in (1..2) %}{% for j in (1..2) %}{{ i }}{{ j }} {% endfor %}{% endfor %}", "11 12 21 22 "),
+    ("{% assign n = qty | times: 2 %}{{ n }}", "6"),
 ]
 ROW = {
     "name": "Ann",
@@ -50,6 +61,7 @@ ROW = {
     "mobile": "447700900123",
     "day": "2026-03-04",
     "moment": "2026-03-04 15:06:07",
+    "list": "a,b,c",
 }
 
 
@@ -73,8 +85,16 @@ REFUSED = [
     ("{{ a b }}", 1, 6),
     ("{{{ name }}}", 1, 3),
     ("{{ }}", 1, 1),
-    ("{% for i in (1..1000000000) %}x{% endfor %}", 1, 3),
-    ("{% assign x = name %}", 1, 3),
+    ("{% for i in (1..1000000000) %}x{% endfor %}", 1, 1),
+    ("{% for i in (1..1000000000) reversed %}x{% endfor %}", 1, 1),
+    ("{% for i in (1..5) %}x", 1, 1),
+    ("{% for i %}x{% endfor %}", 1, 1),
+    ("{% for i in (1..5) cols:2 sideways %}x{% endfor %}", 1, 27),
+    ("{% tablerow i in (1..5) %}x{% endtablerow %}", 1, 3),
+    ("{% cycle 'a', 'b' %}", 1, 3),
+    ("{% increment x %}", 1, 3),
+    ("{% for i in (1..1) %}" * 11 + "x" + "{% endfor %}" * 11, 1, 232),
+    ("{{ 'x' | date_format: 'd' }}", 1, 1),
     ("{% capture x %}{% endcapture %}", 1, 3),
     ("{% include 'x' %}", 1, 3),
     ("{% render 'x' %}", 1, 3),
@@ -122,6 +142,11 @@ BOMBS = [
     "{{ (1..100000000) }}",
     "{{ 1e999 }}",
     "{{ a.a.a.a.a.a" + ".a" * 200 + " }}",
+    "{% for i in (1..100) %}" + ("{{ a" + " | upcase" * 50 + " | slice: 0, 0 }}") * 9 + "{% endfor %}",
+    "{% for i in (1..100) %}" + "{{ b }}" * 690 + "{% endfor %}",
+    "{% for i in (1..100) %}" + "{% if b %}{% endif %}" * 230 + "{% endfor %}",
+    "{% assign x = a %}" + "{% assign x = x | append: x %}" * 100,
+    "".join(f"{{% assign x{i} = a %}}" for i in range(200)),
 ]
 
 
@@ -136,8 +161,44 @@ def test_a_bomb_costs_neither_time_nor_memory(source: str) -> None:
     assert len(text) <= MAX_OUTPUT
 
 
+OVER_A_LIMIT = [
+    ("{% for i in (1..n) %}x{% endfor %}", "go round"),
+    ("{% for i in (1..n) reversed %}x{% endfor %}", "go round"),
+    ("{% for i in (1..20) %}{% for j in (1..n) %}x{% endfor %}{% endfor %}", "go round"),
+    ("{% for i in (1..60) %}{{ n }}{% endfor %}{% for i in (1..60) %}{{ n }}{% endfor %}", "go round"),
+    ("{% for i in (1..90) limit: 1 %}{% for j in (1..50) %}{% endfor %}{% for j in (1..50) %}{{ n }}{% endfor %}"
+     "{% endfor %}", "go round"),
+    ("{% for i in (1..50) %}{{ long }}{% endfor %}{{ n }}", "the text is longer"),
+    ("".join(f"{{% assign x{i} = long %}}" for i in range(60)) + "{{ n }}", "what is assigned"),
+    ("{% assign x = 'ab' %}{% for i in (1..50) %}{% assign x = x | append: x %}{% endfor %}{{ n }}", "append"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "reason"), OVER_A_LIMIT)
+def test_a_text_over_a_limit_is_a_row_error_with_a_clear_reason(source: str, reason: str) -> None:
+    template = Template.parse(source)
+    with pytest.raises(RenderError, match=reason):
+        template.render({"n": "1000000000", "long": "x" * MAX_VALUE})
+
+
+def test_loops_up_to_the_limit_are_rendered() -> None:
+    template = Template.parse("{% for i in (1..n) %}x{% endfor %}")
+    assert template.render({"n": str(MAX_ROUNDS)}) == "x" * MAX_ROUNDS
+    with pytest.raises(RenderError):
+        template.render({"n": str(MAX_ROUNDS + 1)})
+
+
+def test_what_a_template_assigns_or_loops_over_is_no_column() -> None:
+    template = Template.parse(
+        "{% assign all = list | split: ',' %}{% for x in all %}{{ x }}{% endfor %}{{ all }}{{ b }}"
+    )
+    assert template.variables == ("list", "b")
+    assert template.required == ("b",)
+
+
 def test_a_missing_variable_is_an_error_that_names_it() -> None:
-    for source in ("{{ order }}", "{{ order | upcase }}", "{{ order | append: 'x' }}", "{{ now }}"):
+    looped = "{% assign all = order | split: ',' %}{% for x in order %}{{ x }}{% endfor %}"
+    for source in ("{{ order }}", "{{ order | upcase }}", "{{ order | append: 'x' }}", "{{ now }}", looped):
         with pytest.raises(MissingVariable) as caught:
             Template.parse(source).render(ROW)
         assert caught.value.name in source
@@ -194,7 +255,29 @@ def test_the_fast_form_says_what_liquid_says(pieces: list[str], row: dict[str, s
         assert template.render(row) == slow
 
 
-TOKENS = ["{{", "}}", "{%", "%}", " ", "a", "|", "if", "endif", "'", "upcase", ":", "\n", "-", "."]
+TOKENS = [
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    " ",
+    "a",
+    "|",
+    "if",
+    "endif",
+    "for",
+    "in",
+    "endfor",
+    "(1..9)",
+    "assign",
+    "=",
+    "'",
+    "upcase",
+    ":",
+    "\n",
+    "-",
+    ".",
+]
 
 
 @settings(max_examples=300, deadline=None)

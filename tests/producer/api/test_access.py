@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from fastapi.routing import APIRoute
 
+from models.database import Database
 from models.tables import ApiKey
 from producer.api.access import GuardedRoute
 from producer.api.throttle import MOST, LoginThrottle
 from producer.keys import ApiKeyError, Scope, create_key, find_key, list_keys, revoke_key
-from tests.producer.api.desk import START, Clock, Desk, client, people
+from tests.producer.api.desk import START, Clock, Desk, client, open_desk, people
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 def routes(desk: Desk) -> list[tuple[str, str]]:
     found = [
-        (method.upper(), path)
+        (method.upper(), re.sub(r"\{\w+_id\}", NOBODY, path))
         for path, methods in desk.app.openapi()["paths"].items()
         for method in methods
         if path.startswith("/v1/") and not path.startswith("/v1/dlr/")
@@ -41,12 +46,16 @@ ABOVE_READ = [
     ("POST", "/v1/campaigns/{}/recipients"),
     ("POST", "/v1/suppressions"),
     ("GET", "/v1/suppressions"),
+    ("GET", "/v1/event-endpoints"),
+    ("POST", "/v1/event-endpoints"),
+    ("GET", "/v1/keys"),
+    ("POST", "/v1/accounts/qikli/orders"),
 ]
 
 
 @pytest.mark.parametrize(("method", "path"), ABOVE_READ)
 async def test_a_reader_changes_nothing(desk: Desk, method: str, path: str) -> None:
-    answer = await desk.read.request(method, path.format("00000000-0000-0000-0000-000000000000"), json={})
+    answer = await desk.read.request(method, path.format(NOBODY), json={})
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
 
 
@@ -165,6 +174,18 @@ async def test_no_answer_may_be_read_by_another_page(desk: Desk) -> None:
         await desk.nobody.options("/v1/campaigns", headers=asking),
     ):
         assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+async def test_only_pages_of_named_origins_may_read_answers(database: Database, tmp_path: Path) -> None:
+    async with open_desk(database, tmp_path, cors_origins="https://shop.example.com, https://b.example") as desk:
+        for origin, allowed in (("https://shop.example.com", True), ("https://elsewhere.example", False)):
+            asking = {"Origin": origin, "Access-Control-Request-Method": "POST",
+                      "Access-Control-Request-Headers": "authorization,idempotency-key"}  # fmt: skip
+            answer = await desk.nobody.options("/v1/campaigns", headers=asking)
+            assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
+            got = await desk.read.get("/v1/campaigns", headers={"Origin": origin})
+            assert got.headers.get("access-control-allow-origin") == (origin if allowed else None)
+            assert "access-control-allow-credentials" not in got.headers
 
 
 async def test_an_address_is_not_taken_from_what_the_client_says(desk: Desk) -> None:

@@ -47,9 +47,9 @@ async def test_the_documents_python_runs_as_it_stands(desk: Desk) -> None:
 async def test_every_curl_call_of_the_document_exists(desk: Desk) -> None:
     paths = desk.app.openapi()["paths"]
     calls = re.findall(
-        r"curl -s (-X \w+ )?\$DRUMLINE(\S+)([^#]*?)(?=\ncurl|\nexport|\n#|\n\n|$)", "".join(blocks("sh"))
+        r"curl -s (-X \w+ )?\"?\$DRUMLINE([^\s\"?]+)([^#]*?)(?=\ncurl|\nexport|\n#|\n\n|$)", "\n\n".join(blocks("sh"))
     )
-    assert len(calls) == 6
+    assert len(calls) == 9
     for method, path, rest in calls:
         verb = method[3:].strip().lower() or ("post" if "-d '" in rest or "--data-binary" in rest else "get")
         assert verb in paths[path.replace("$ID", "{campaign_id}")], (verb, path)

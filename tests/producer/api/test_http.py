@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,37 @@ async def test_the_documents_examples_are_taken_by_the_api(desk: Desk) -> None:
                          ("/v1/suppressions", "SuppressionsIn")):  # fmt: skip
         answer = await desk.submit.post(path, json=schemas[schema]["examples"][0])
         assert answer.status_code in (200, 201), answer.text
+
+
+# --- the page of the documentation -----------------------------------------------------------------------------------
+
+
+async def test_the_page_needs_nothing_from_elsewhere(desk: Desk) -> None:
+    page = await desk.nobody.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(named) == 4
+    assert "//" not in page.text  # no address with a host, however it is written
+    for address in named:
+        found = await desk.nobody.get(f"/{address}")
+        assert found.status_code == 200, address
+        assert found.headers["x-content-type-options"] == "nosniff"
+    started = (await desk.nobody.get("/docs/start.js")).text
+    assert "//" not in started
+    assert "validatorUrl: null" in started
+    assert (await desk.nobody.get("/openapi.json")).status_code == 200
+
+
+async def test_the_page_may_load_scripts_from_here_alone_and_holds_none_itself(desk: Desk) -> None:
+    page = await desk.nobody.get("/docs")
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
+    assert (policy["default-src"], policy["script-src"], policy["connect-src"]) == ("'none'", "'self'", "'self'")
+    assert "http" not in page.headers["content-security-policy"]
+    assert re.findall(r"<script[^>]*>(.*?)</script>", page.text) == ["", ""]
+    assert not re.search(r"\son\w+=", page.text)
+
+
+async def test_the_documentation_can_be_left_out(database: Database, tmp_path: Path) -> None:
+    async with open_desk(database, tmp_path, docs=False) as desk:
+        for path in ("/docs", "/docs/start.js", "/docs/assets/swagger-ui.css", "/openapi.json", "/redoc"):
+            assert (await desk.nobody.get(path)).status_code == 404, path

@@ -9,13 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 from sqlalchemy import func, select, update
 
 from models.database import Database
 from models.moves import Move, apply_moves
 from models.states import MessageState
 from models.tables import AccountStatus, Attempt, Batch, Campaign, DeliveryReport, Message, Reject, Suppression
-from producer.api import exports
+from producer import exports
 from producer.api.campaign_reads import _rates, progress
 from producer.api.message_reads import read_place, steps
 from producer.preview import costly
@@ -289,3 +290,41 @@ async def test_accounts_show_limits_and_the_last_snapshot_but_no_secret(desk: De
     assert items["qikli"]["status"] == {"breaker": {"state": "closed"}}
     assert items["qikli"]["limits"] == [{"limit": 60, "per": 60.0, "counts": "requests"}]
     assert "s3cr3t" not in answer.text
+
+
+async def test_an_export_is_parquet_or_csv_as_asked_for(desk: Desk) -> None:
+    campaign_id = await desk.draft(recipients=people(4))
+    path = f"/v1/campaigns/{campaign_id}/export"
+    plain = await desk.submit.get(f"/v1/campaigns/{campaign_id}/messages.csv")
+    for query, accept, kind in (
+        ({}, "*/*", "text/csv; charset=utf-8"),
+        ({}, "text/html, text/csv;q=0.5", "text/csv; charset=utf-8"),
+        ({"format": "csv"}, "application/vnd.apache.parquet", "text/csv; charset=utf-8"),
+        ({}, "application/vnd.apache.parquet", "application/vnd.apache.parquet"),
+        ({"format": "parquet"}, "*/*", "application/vnd.apache.parquet"),
+    ):
+        answer = await desk.submit.get(path, params=query, headers={"Accept": accept})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+        assert answer.headers["content-disposition"].endswith('csv"' if "csv" in kind else 'parquet"')
+        if "csv" in kind:
+            assert answer.content == plain.content
+        else:
+            found = parquet.read_table(io.BytesIO(answer.content))
+            assert found.column("phone").to_pylist() == [person["phone"] for person in people(4)]
+    assert (await desk.submit.get(path, headers={"Accept": "application/pdf"})).status_code == 406
+    assert (await desk.submit.get(path, params={"format": "xlsx"})).status_code == 422
+
+
+async def test_an_export_for_a_reader_holds_masked_numbers_in_either_kind(desk: Desk) -> None:
+    campaign_id = await desk.draft(recipients=people(1))
+    for kind in ("csv", "parquet"):
+        answer = await desk.read.get(f"/v1/campaigns/{campaign_id}/export", params={"format": kind})
+        assert b"7700900000" not in answer.content
+    found = parquet.read_table(io.BytesIO(answer.content))
+    assert found.column("phone").to_pylist() == ["+44…00"]
+
+
+async def test_the_rejects_are_parquet_too(desk: Desk) -> None:
+    campaign_id = await desk.draft(recipients=[*people(1), {"phone": "x", "name": "X"}])
+    answer = await desk.read.get(f"/v1/campaigns/{campaign_id}/rejects", params={"format": "parquet"})
+    assert parquet.read_table(io.BytesIO(answer.content)).column("row").to_pylist() == [2]
