@@ -39,7 +39,7 @@ WORKERS = 4
 CHUNK = 20_000  # rows per insert
 SKEW = "DRUMLINE_BENCH_CLOCK_OFFSET"
 
-_ACCOUNTS = """\
+ACCOUNTS = """\
 [accounts.cliqtel]
 provider = "cliqtel"
 base_url = "{cliqtel}"
@@ -56,6 +56,8 @@ limits = [{{ limit = {quicksms_limit}, per = "{quicksms_per}", counts = "request
 webhook = {{ push = true, secret = "BENCH_SECRET", token = "BENCH_SECRET" }}
 """
 _SECRETS = {
+    "BENCH_QIKLI_KEY": "sandbox",
+    "BENCH_QIKBERRY_TOKEN": "qb_sandbox",
     "BENCH_CLIQTEL_KEY": "17|sandbox",
     "BENCH_QUICKSMS_KEY": "sk_live_sandbox",
     "BENCH_SECRET": "bench-secret-of-no-worth",
@@ -64,12 +66,16 @@ _SECRETS = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the world is like. `quicksms` is (limit, seconds); `skewed`: hours the last worker's clock is ahead."""
+    """What the world is like. `quicksms` is (limit, seconds); `skewed`: hours the last worker's clock is ahead;
+    `accounts`: the accounts file, with the names of providers in braces for their addresses; `sandbox`: its settings
+    instead of the usual ones."""
 
     quicksms: tuple[int, float] = (1000, 60.0)
     postgres: bool = False
     skewed: float = 0.0
     workers: int = WORKERS
+    accounts: str = ACCOUNTS
+    sandbox: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -153,7 +159,7 @@ async def _start(plan: Plan, stack: Stack, settings: Settings) -> World:
     announced = await stack.sandbox()
     bases: Any = announced["base_urls"]
     limit, per = plan.quicksms
-    text = _ACCOUNTS.format(**bases, quicksms_limit=limit, quicksms_per=f"{per:g}s")
+    text = plan.accounts.format(**bases, quicksms_limit=limit, quicksms_per=f"{per:g}s")
     settings.accounts_file.write_text(text, "utf-8")
     stack.environment |= _SECRETS | {
         "DRUMLINE_DATABASE_URL": settings.database_url,
@@ -168,7 +174,8 @@ async def _start(plan: Plan, stack: Stack, settings: Settings) -> World:
     accounts = load_accounts(settings.accounts_file, {**os.environ, **_SECRETS})
     running = World(plan, stack, Database(settings.database_url), accounts, str(announced["control"]), redis=redis)
     config = {"limits": [{"limit": limit, "per_seconds": per}], "push": False, "keep_text": False}
-    await asyncio.to_thread(running._post, "/config", {"quicksms": config, "cliqtel": {"push": False}})
+    usual = {"quicksms": config, "cliqtel": {"push": False}}
+    await asyncio.to_thread(running._post, "/config", usual if plan.sandbox is None else dict(plan.sandbox))
     await _start_workers(plan, running)
     return running
 

@@ -1,9 +1,10 @@
 """Many rows in one statement: what the hot paths read and write with.
 
-PostgreSQL takes all rows as one JSON document, one statement however many there are; SQLite takes the rows one by one
-inside the driver. Both pass by SQLAlchemy's handling of parameters, which costs more than the database does: measured
-with 2,000 rows, arrays (`unnest`) took three times as long to send as JSON, and a list of 2,000 parameters longer than
-the look-up itself (`make bench-dlr`).
+All rows travel as one JSON document, one statement however many there are; a column that is the same in all of them
+travels once. That passes by SQLAlchemy's handling of parameters, which costs more than the database does: measured with
+2,000 rows on PostgreSQL, arrays (`unnest`) took three times as long to send as JSON, and a list of 2,000 parameters
+longer than the look-up itself (`make bench-dlr`); on SQLite one statement of 500 rows takes two thirds of the time of
+500 statements.
 """
 
 from __future__ import annotations
@@ -41,36 +42,90 @@ def among(session: Session, column: InstrumentedAttribute[Any], values: Iterable
 
 def update_by_id(session: Session, table: Table, names: tuple[str, ...], rows: Sequence[Row]) -> None:
     """Set `names` of the rows with these `id`s. A row without one of the names is an error."""
-    _execute(session, _update, table, ("id", *names), rows)
+    if rows:
+        session.connection().exec_driver_sql(*_updating(session.connection().dialect, table, names, (), rows))
+
+
+def update_expected(
+    session: Session, table: Table, names: tuple[str, ...], expected: tuple[str, ...], rows: Sequence[Row]
+) -> set[UUID] | None:
+    """The same, but only where each column of `expected` still has the value that the row gives under `was_<column>`.
+
+    None: all of them were; else the ids of those that were.
+    """
+    if not rows:
+        return None
+    connection = session.connection()
+    statement, given = _updating(connection.dialect, table, names, expected, rows)
+    done = connection.exec_driver_sql(statement, given).scalars().all()
+    if len(done) == len(rows):
+        return None
+    return {value if isinstance(value, UUID) else UUID(value) for value in done}
 
 
 def insert_missing(session: Session, table: Table, names: tuple[str, ...], rows: Sequence[Row]) -> None:
     """Insert what is not there yet; what is there already stays as it is."""
-    _execute(session, _insert, table, names, rows)
-
-
-def _execute(
-    session: Session,
-    make: Callable[[str, Table, tuple[str, ...]], str],
-    table: Table,
-    names: tuple[str, ...],
-    rows: Sequence[Row],
-) -> None:
     if not rows:
         return
     connection = session.connection()
-    dialect = connection.dialect
-    columns = [_written(_writer(table.c[name], dialect), [row[name] for row in rows]) for name in names]
-    statement = make(dialect.name, table, names)
-    if dialect.name == "postgresql":
-        document = orjson.dumps([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
-        connection.exec_driver_sql(statement, (document.decode(),))
+    columns = _columns(connection.dialect, table, dict(zip(names, names, strict=True)), rows)
+    statement = _insert(connection.dialect.name, table, names)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(statement, (_document("postgresql", names, list(columns.values())),))
     else:
-        connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+        connection.exec_driver_sql(statement, list(zip(*columns.values(), strict=True)))
 
 
-def _written(write: Callable[[Any], Any] | None, values: list[Any]) -> list[Any]:
-    return values if write is None else [None if value is None else write(value) for value in values]
+def _updating(
+    dialect: Dialect, table: Table, names: tuple[str, ...], expected: tuple[str, ...], rows: Sequence[Row]
+) -> tuple[str, tuple[Any, ...]]:
+    """The statement and its values: what is the same for all, and the document of what is not."""
+    before = tuple(f"was_{name}" for name in expected)
+    source = {"id": "id", **{name: name for name in names}, **dict(zip(before, expected, strict=True))}
+    columns = _columns(dialect, table, source, rows)
+    several = tuple(key for key, values in columns.items() if key == "id" or not _all_same(values))
+    document = _document(dialect.name, several, [columns[key] for key in several])
+    new, old = (
+        [_alone(dialect, table.c[source[key]], columns[key][0]) for key in keys if key not in several]
+        for keys in (names, before)
+    )
+    return _update(dialect.name, table, names, expected, several), (*new, document, *old)
+
+
+def _alone(dialect: Dialect, column: Column[Any], value: Any) -> Any:
+    """A value outside the document. Within it, PostgreSQL's JSON columns need no text of their own."""
+    if value is not None and isinstance(column.type, JSON) and dialect.name == "postgresql":
+        return orjson.dumps(value).decode()
+    return value
+
+
+def _columns(dialect: Dialect, table: Table, source: Mapping[str, str], rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The rows' values as the driver takes them, by key of the rows; `source` names each key's column."""
+    found: dict[str, list[Any]] = {}
+    for key, name in source.items():
+        values = [row[key] for row in rows]
+        write = _writer(table.c[name], dialect)
+        found[key] = [_written(write, values[0])] * len(values) if _all_same(values) else [
+            _written(write, value) for value in values
+        ]  # fmt: skip
+    return found
+
+
+def _all_same(values: Sequence[Any]) -> bool:
+    first = values[0]
+    return all(value is first or value == first for value in values)
+
+
+def _document(dialect: str, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> str:
+    """PostgreSQL reads records by their names, SQLite by their places."""
+    rows = zip(*columns, strict=True)
+    if dialect == "postgresql":
+        return orjson.dumps([dict(zip(names, row, strict=True)) for row in rows]).decode()
+    return orjson.dumps(columns[0] if len(columns) == 1 else list(rows)).decode()
+
+
+def _written(write: Callable[[Any], Any] | None, value: Any) -> Any:
+    return value if write is None or value is None else write(value)
 
 
 def _writer(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
@@ -80,13 +135,30 @@ def _writer(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | Non
     return column.type.dialect_impl(dialect).bind_processor(dialect)
 
 
-@lru_cache(maxsize=256)
-def _update(dialect: str, table: Table, names: tuple[str, ...]) -> str:
-    changed = names[1:]
-    given = {name: f"v.{name}" if dialect == "postgresql" else f"?{place}" for place, name in enumerate(names, 1)}
-    sets = ", ".join(f"{name} = {_new(name, given[name])}" for name in changed)
-    source = f" FROM {_records(table, names)}" if dialect == "postgresql" else ""
-    return f"UPDATE {table.name} AS t SET {sets}{source} WHERE t.id = {given['id']}"  # noqa: S608  # as above
+@lru_cache(maxsize=1024)
+def _update(
+    dialect: str, table: Table, names: tuple[str, ...], expected: tuple[str, ...], several: tuple[str, ...]
+) -> str:
+    """`several`: the keys whose values differ from row to row. The others stand once, around the document."""
+    columns = {"id": table.c.id, **{name: table.c[name] for name in names}}
+    columns |= {f"was_{name}": table.c[name] for name in expected}
+    given = {key: f"v.{key}" for key in several}
+    new = [key for key in names if key not in several]
+    old = [key for key in columns if key.startswith("was_") and key not in several]
+    if dialect == "postgresql":
+        given |= {key: f"%s::{_json_type(columns[key])}" for key in (*new, *old)}
+        listed = ", ".join(f"{key} {_json_type(columns[key])}" for key in several)
+        source = f"json_to_recordset(%s::json) AS v({listed})"
+    else:
+        given |= {key: f"?{place}" for place, key in enumerate((*new, "", *old), 1)}
+        places = ["value"] if len(several) == 1 else [f"json_extract(value, '$[{n}]')" for n in range(len(several))]
+        picked = ", ".join(f"{place} AS {key}" for place, key in zip(places, several, strict=True))
+        source = f"(SELECT {picked} FROM json_each(?{len(new) + 1})) AS v"  # noqa: S608  # as above
+    sets = ", ".join(f"{name} = {_new(name, given[name])}" for name in names)
+    still = "".join(f" AND t.{name} = {given[f'was_{name}']}" for name in expected)
+    # SQLite knows only the updated table here and takes no other name for it; PostgreSQL knows both.
+    told = f" RETURNING {'t.id' if dialect == 'postgresql' else 'id'}" if expected else ""
+    return f"UPDATE {table.name} AS t SET {sets} FROM {source} WHERE t.id = {given['id']}{still}{told}"  # noqa: S608  # as above
 
 
 def _new(name: str, value: str) -> str:

@@ -17,6 +17,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalEr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from models.queueing import WriterQueue
+
 log = logging.getLogger("drumline.database")
 
 CLOCK_SECONDS = 10.0
@@ -65,7 +67,9 @@ class Database:
         self._clock: tuple[datetime, float] | None = None
         self._clock_lock = threading.Lock()
         self._asking = False
-        self._writers: AbstractContextManager[object] = threading.Lock() if self.dialect == "sqlite" else nullcontext()
+        in_file = self.dialect == "sqlite" and parsed.database and parsed.database != ":memory:"
+        self._queue = WriterQueue(Path(parsed.database)) if in_file and parsed.database else None
+        self._writers: AbstractContextManager[object] = self._queue or nullcontext()
         if self.dialect == "sqlite":
             _prepare_sqlite(self.engine)
 
@@ -73,8 +77,7 @@ class Database:
     def write(self) -> Iterator[Session]:
         """A transaction that commits at the end of the block, or not at all.
 
-        On SQLite the writers of this process queue here: its own busy handler sleeps and polls, up to a tenth of a
-        second at a time, whoever comes last may win, and throughput falls to a fraction.
+        On SQLite the writers of all processes queue here first (`models.queueing`).
         """
         with self._writers, Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -130,6 +133,8 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        if self._queue is not None:
+            self._queue.close()
 
     def check(self) -> None:
         """Raises DatabaseError if it cannot be reached."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Select, exists, func, select
@@ -32,10 +32,29 @@ def insert_new(session: Session, table: type[Base], rows: Sequence[Mapping[str, 
         session.connection().execute(insert(table).on_conflict_do_nothing(), list(rows))
 
 
-def due_messages(session: Session, batch_id: UUID, now: datetime, limit: int) -> Sequence[Message]:
+class Due(NamedTuple):
+    """What a submit needs of a queued message. Plain rows: loading whole messages costs five times as much."""
+
+    id: UUID
+    row_no: int
+    msisdn: str
+    sender: str
+    text: str | None
+    encoding: str
+    segments: int
+    tries: int
+    looks: int
+    ref_round: int
+    expires_at: datetime | None
+
+
+_DUE = tuple(getattr(Message, name) for name in Due._fields)
+
+
+def due_messages(session: Session, batch_id: UUID, now: datetime, limit: int) -> list[Due]:
     """Queued messages of a batch that may leave now, in row order."""
     query = (
-        select(Message)
+        select(*_DUE)
         .where(
             Message.batch_id == batch_id,
             Message.state == MessageState.QUEUED,
@@ -44,7 +63,7 @@ def due_messages(session: Session, batch_id: UUID, now: datetime, limit: int) ->
         .order_by(Message.row_no)
         .limit(limit)
     )
-    return session.execute(query).scalars().all()
+    return [Due._make(row) for row in session.execute(query)]
 
 
 def counts(session: Session, campaign_id: UUID) -> dict[str, dict[MessageState, int]]:

@@ -7,6 +7,7 @@ ends first is the answer lost, and then the ended lease turns its messages `unkn
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,8 +19,9 @@ from sqlalchemy import Table, bindparam, func, update
 from sqlalchemy.orm import Session
 
 from models import leases
+from models.bulk import update_by_id
 from models.database import PASSING_ERRORS
-from models.moves import Move, apply_moves
+from models.moves import Home, Move, apply_expected, apply_moves
 from models.queries import insert_new
 from models.states import MessageState
 from models.tables import Attempt, Message, Suppression
@@ -28,6 +30,7 @@ log = structlog.get_logger("drumline.record")
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]  # declared as FromClause, is a Table
 _ATTEMPTS: Table = Attempt.__table__  # type: ignore[assignment]  # as above
+_ENDED = ("elapsed_ms", "status", "outcome", "reason", "request_id")
 _LINK = ("provider_id", "group_id", "submitted_at", "deadline", "parts", "price", "currency")
 
 
@@ -44,38 +47,49 @@ class Answered:
     keep_body: bool
     moves: Sequence[Move] = field(default_factory=tuple)
     opted_out: Sequence[Mapping[str, Any]] = ()  # rows for the suppressions: who is known not to want our messages
+    home: Home | None = None  # of messages that were `submitting` when they left; None: they are looked at first
 
 
 def write_answers(session: Session, answers: Sequence[Answered], now: datetime) -> None:
     """End the attempts and move their messages, in the caller's transaction."""
     end_attempts(session, answers)
-    moves = [move for answer in answers for move in answer.moves]
+    submitted: dict[Home, list[Move]] = defaultdict(list)
+    others = [move for answer in answers if answer.home is None for move in answer.moves]
+    for answer in answers:
+        if answer.home is not None:
+            submitted[answer.home] += answer.moves
+    # Whose report or sweep was faster is looked at like the others.
+    others += apply_expected(session, MessageState.SUBMITTING, submitted, now)
+    if others:
+        _write_others(session, others, now)
+    insert_new(session, Suppression, [row for answer in answers for row in answer.opted_out])
+
+
+def _write_others(session: Session, moves: Sequence[Move], now: datetime) -> None:
     moved = apply_moves(session, moves, now)
     reached = {item.message_id for item in moved}
     _link_overtaken(session, [move for move in moves if move.message_id not in reached])
-    insert_new(session, Suppression, [row for answer in answers for row in answer.opted_out])
     # An answer later than its lease: the sweep has closed the batch already, and now something in it is due again.
     back = (MessageState.UNKNOWN, MessageState.QUEUED)
     leases.reopen(session, [item.message_id for item in moved if (item.old, item.new) == back], now)
 
 
 def end_attempts(session: Session, answers: Sequence[Answered]) -> None:
-    rows = [
-        {
-            "b_id": answer.attempt_id,
-            "elapsed_ms": answer.elapsed_ms,
-            "status": answer.status,
-            "outcome": answer.outcome,
-            "reason": answer.reason[:300] if answer.reason else None,
-            "request_id": answer.request_id,
-        }
-        for answer in answers
-    ]
-    if rows:
-        session.connection().execute(_END_ATTEMPT, rows)
-    settled = [{"b_id": answer.attempt_id} for answer in answers if not answer.keep_body]
-    if settled:
-        session.connection().execute(_DROP_BODY, settled)
+    for keep in (False, True):
+        names = _ENDED if keep else (*_ENDED, "body")
+        update_by_id(session, _ATTEMPTS, names, [_ended(answer) for answer in answers if answer.keep_body is keep])
+
+
+def _ended(answer: Answered) -> dict[str, Any]:
+    return {
+        "id": answer.attempt_id,
+        "elapsed_ms": answer.elapsed_ms,
+        "status": answer.status,
+        "outcome": answer.outcome,
+        "reason": answer.reason,
+        "request_id": answer.request_id,
+        "body": None,
+    }
 
 
 def _link_overtaken(session: Session, moves: Sequence[Move]) -> None:
@@ -90,12 +104,6 @@ def _link_row(move: Move) -> dict[str, Any]:
     return {"b_id": move.message_id, "b_attempt": move.attempt, **{f"v_{name}": values.get(name) for name in _LINK}}
 
 
-_END_ATTEMPT = (
-    update(_ATTEMPTS)
-    .where(_ATTEMPTS.c.id == bindparam("b_id"))
-    .values({name: bindparam(name) for name in ("elapsed_ms", "status", "outcome", "reason", "request_id")})
-)
-_DROP_BODY = update(_ATTEMPTS).where(_ATTEMPTS.c.id == bindparam("b_id")).values(body=None)
 _LINK_MESSAGE = (
     update(_MESSAGES)
     .where(_MESSAGES.c.id == bindparam("b_id"), _MESSAGES.c.attempt_id == bindparam("b_attempt"))

@@ -9,34 +9,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import insert, select
-from sqlalchemy.orm import Session
 
 from models import leases
-from models.leases import Lease
-from models.moves import Move, apply_moves
-from models.queries import due_messages
+from models.moves import Home, Move
 from models.states import CampaignState, MessageState
-from models.steering import Caps
-from models.tables import Attempt, Campaign, Message, Suppression
 from models.types import new_id
-from providers.base import Accepted, LookUpBy, Outcome, Outgoing, Refused, Submission, Unclear
+from providers.base import Outcome, Refused, Submission, Unclear
 from providers.mark import watched
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
-from workers.brief import Brief, brief_of, defer
-from workers.caps import Candidate, lock, moves_against
+from workers.brief import defer
+from workers.chunk import Chunk, Due
 from workers.chunks import Cap, cut
-from workers.decide import Position, decide
+from workers.decide import decide
 from workers.gate import Cost, Door, Pass, Wait
-from workers.outgoing import outgoing
+from workers.intents import Taken, attempt_row, close, look, take, write_intents
+from workers.readings import Answer, failed, outcome_of, reason_of, status_of, word_of
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
 from workers.suppress import SuppressOn, suppression_of
@@ -44,7 +38,7 @@ from workers.way import Way, find_way
 
 log = structlog.get_logger("drumline.submit")
 
-SLICE = 500  # messages loaded at a time: bounds the memory of a large batch
+SLICE = 1000  # messages loaded at a time: bounds the memory of a large batch
 # Seconds after an intent in which its request may still leave: less than a limiter without memory allows for
 # (LimiterSettings.seed_slack), for it takes a request's age from its intent.
 BOARDING = 2.0
@@ -67,33 +61,16 @@ class Ended(StrEnum):
     NOT_OURS = "not_ours"  # someone else has the lease
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One request to be: its attempt, its messages, and where each of them stands."""
-
-    attempt_id: UUID
-    messages: tuple[Outgoing, ...]
-    positions: dict[str, Position]
-    request: Request
-
-    @property
-    def ids(self) -> tuple[UUID, ...]:
-        return tuple(UUID(message.id) for message in self.messages)
-
-    @property
-    def cost(self) -> Cost:
-        return Cost(1, len(self.messages), sum(message.segments for message in self.messages))
-
-
 async def submit_batch(runtime: Runtime, batch_id: UUID) -> Ended:
     """Submit whatever in this batch is due now. Delivered twice, the second call finds the lease taken."""
     started = time.monotonic()
-    lease = await runtime.write(leases.claim, batch_id, runtime.owner, runtime.now(), runtime.lease_seconds)
-    if lease is None:
+    taken = await runtime.write(
+        take, batch_id, runtime.owner, runtime.now(), runtime.lease_seconds, runtime.default_caps
+    )
+    if taken is None:
         return Ended.NOT_OURS
-    account = await runtime.account(lease.account)
-    work = BatchWork(runtime, account, lease, started)
-    with structlog.contextvars.bound_contextvars(batch=str(batch_id), account=lease.account):
+    work = BatchWork(runtime, await runtime.account(taken.lease.account), taken, started)
+    with structlog.contextvars.bound_contextvars(batch=str(batch_id), account=taken.lease.account):
         ended = await work.run()
         log.debug("batch_ended", ended=str(ended), requests=work.requests)
     return ended
@@ -102,19 +79,21 @@ async def submit_batch(runtime: Runtime, batch_id: UUID) -> Ended:
 class BatchWork:
     """One lease being worked off."""
 
-    def __init__(self, runtime: Runtime, account: AccountRuntime, lease: Lease, leased_at: float) -> None:
+    def __init__(self, runtime: Runtime, account: AccountRuntime, taken: Taken, leased_at: float) -> None:
         self.runtime = runtime
         self.account = account
-        self.lease = lease
+        self.lease = taken.lease
+        self.brief = taken.brief
+        self.terms = taken.terms
+        self.home = Home(taken.lease.campaign_id, taken.lease.account)
         self.flights: set[asyncio.Task[None]] = set()
         self.airborne: set[asyncio.Task[Any] | None] = set()  # those that wait for the provider
         self.handed_over: set[asyncio.Task[Any] | None] = set()  # those given up because the process ends
-        self.waiting: deque[tuple[Outgoing, Position]] = deque()
+        self.waiting: deque[Due] = deque()
         self.requests = 0
         self._safe_until = leased_at + runtime.lease_seconds - SEND_MARGIN
         self._ended: Ended | None = None
         self._resume_at: datetime | None = None
-        self.brief = Brief()
         self._opens_at: datetime | None = None
         self._began = leased_at
         self._way: Way | None = None
@@ -124,7 +103,6 @@ class BatchWork:
     async def run(self) -> Ended:
         keeper = asyncio.create_task(self._keep_lease(), name="lease-keeper")
         try:
-            self.brief = await self.runtime.read(brief_of, self.lease, self.runtime.default_caps)
             while self._stopped() is None and await self._step():
                 pass
         except self.runtime.database_errors as error:
@@ -149,7 +127,7 @@ class BatchWork:
         if self.account.room() <= 0:
             await self._land_one()
             return True
-        way = self._way or await self._find_way()
+        way = self._way or self._find_way()
         stride = await way.stride()
         chunks = self._next_chunks(min(self.account.room(), stride.most), way.cap)
         answer = await self.account.gate.ask([chunk.cost for chunk in chunks], stride.horizon, way.tolls, stride.lead)
@@ -169,35 +147,40 @@ class BatchWork:
         return self._opens_at is not None
 
     async def _load(self) -> bool:
-        now = self.runtime.now()
-        loaded = await self.runtime.write(_load, self.lease, self.brief, now, SLICE)
-        self.waiting.extend(loaded)
-        if not loaded and self.flights:
+        await self._look()
+        if not self.waiting and self.flights:
             await self._land_all()  # what came back may be due again
-            self.waiting.extend(await self.runtime.write(_load, self.lease, self.brief, self.runtime.now(), SLICE))
+            await self._look()
         return bool(self.waiting)
 
-    async def _find_way(self) -> Way:
-        self._way = await find_way(self.runtime, self.account, self.lease, self.waiting[0][0].sender)
+    async def _look(self) -> None:
+        now = self.runtime.now()
+        while not self.waiting:
+            found = await self.runtime.read(look, self.lease, self.brief, now, SLICE)
+            self.waiting.extend(found.due)
+            if not found.closing:
+                return
+            await self.runtime.write(close, found.closing, now)
+
+    def _find_way(self) -> Way:
+        self._way = find_way(self.runtime, self.account, self.lease, self.terms, self.waiting[0].message.sender)
         return self._way
 
     def _next_chunks(self, most: int, cap: Cap) -> list[Chunk]:
         chunks: list[Chunk] = []
         while self.waiting and len(chunks) < most:
-            window = [self.waiting[i] for i in range(min(len(self.waiting), cap.recipients))]
-            messages = next(iter(cut([message for message, _ in window], cap)))
-            taken = [self.waiting.popleft() for _ in messages]
-            chunks.append(self._chunk(messages, {message.id: position for message, position in taken}))
+            window = [self.waiting[i].message for i in range(min(len(self.waiting), cap.recipients))]
+            chunks.append(self._chunk([self.waiting.popleft() for _ in next(iter(cut(window, cap)))]))
         return chunks
 
-    def _chunk(self, messages: tuple[Outgoing, ...], positions: dict[str, Position]) -> Chunk:
-        attempt_id = new_id()
-        request = self.account.provider.submit_request(messages, str(attempt_id))
-        return Chunk(attempt_id, messages, positions, request)
+    def _chunk(self, due: Sequence[Due], attempt_id: UUID | None = None) -> Chunk:
+        attempt_id = attempt_id or new_id()
+        messages = tuple(one.message for one in due)
+        return Chunk(attempt_id, tuple(due), self.account.provider.submit_request(messages, str(attempt_id)))
 
     def _put_back(self, chunks: Sequence[Chunk]) -> None:
         for chunk in reversed(chunks):
-            self.waiting.extendleft((message, chunk.positions[message.id]) for message in reversed(chunk.messages))
+            self.waiting.extendleft(reversed(chunk.due))
 
     async def _wait(self, answer: Wait) -> bool:
         if self._too_long(answer):
@@ -225,11 +208,12 @@ class BatchWork:
 
     async def _launch(self, chunks: Sequence[Chunk], permits: Sequence[Pass]) -> bool:
         """Commit the intents, then let the requests fly."""
-        rows = [_attempt_row(self.account, self.lease, chunk) for chunk in chunks]
+        policy = self.account.policy
+        rows = [(chunk, attempt_row(self.account.name, policy, self.lease, chunk)) for chunk in chunks]
         began = time.monotonic()
         try:
             state, moved = await self.runtime.write(
-                _write_intents, self.lease, rows, self.brief.caps, self.runtime.now()
+                write_intents, self.lease, rows, self.brief.caps, self.runtime.now()
             )
         except self.runtime.database_errors:
             self._ground(chunks, permits)
@@ -256,16 +240,13 @@ class BatchWork:
 
     def _only(self, chunk: Chunk, moved: frozenset[UUID]) -> Chunk:
         """The part of a chunk whose intent was written; the rest was cancelled or taken meanwhile."""
-        if all(UUID(message.id) in moved for message in chunk.messages):
+        left = [one for one in chunk.due if one.id in moved]
+        if len(left) == len(chunk.due):
             return chunk
-        left = tuple(message for message in chunk.messages if UUID(message.id) in moved)
-        if not left:
-            return Chunk(chunk.attempt_id, (), {}, chunk.request)
-        request = self.account.provider.submit_request(left, str(chunk.attempt_id))
-        return Chunk(chunk.attempt_id, left, chunk.positions, request)
+        return self._chunk(left, chunk.attempt_id) if left else Chunk(chunk.attempt_id, (), chunk.request)
 
     async def _fly(self, chunk: Chunk, permit: Pass, latest: float) -> None:
-        if not chunk.messages:
+        if not chunk.due:
             await self.account.gate.unused(permit)
             return
         self.requests += 1
@@ -292,7 +273,7 @@ class BatchWork:
             submission = self.account.provider.read_submit(chunk.messages, answer)
             await self.account.gate.learn(submission.signal, submission.allowance, passed)
         else:
-            submission = _failed(chunk, answer)
+            submission = failed(chunk, answer)
             await self.account.gate.failed(answer, passed)
         await self._record(chunk, submission, answer, elapsed)
 
@@ -341,48 +322,42 @@ class BatchWork:
         return time.monotonic() < self._safe_until and self._stopped() is None
 
     async def _record_unsent(self, chunk: Chunk) -> None:
-        moves = [
-            Move(UUID(message.id), MessageState.QUEUED, "permit not used", {"not_before": None}, chunk.attempt_id)
-            for message in chunk.messages
-        ]
+        word = "permit not used"
+        moves = [Move(one.id, MessageState.QUEUED, word, {"not_before": None}, chunk.attempt_id) for one in chunk.due]
         await self.runtime.recorder.record(
-            Answered(chunk.attempt_id, 0, None, "not_sent", "permit not used", None, False, moves)
+            Answered(chunk.attempt_id, 0, None, "not_sent", word, None, False, moves, home=self.home)
         )
 
-    async def _record(
-        self, chunk: Chunk, submission: Submission, answer: Reply | NotSent | OutcomeUnknown, elapsed: float
-    ) -> None:
+    async def _record(self, chunk: Chunk, submission: Submission, answer: Answer, elapsed: float) -> None:
         now = self.runtime.now()
-        outcomes = {m.id: _outcome(submission, answer, m.id) for m in chunk.messages}
-        moves = [self._move(chunk, message_id, outcome, now) for message_id, outcome in outcomes.items()]
+        outcomes = [outcome_of(submission, answer, one.message.id) for one in chunk.due]
         await self.runtime.recorder.record(
             Answered(
                 chunk.attempt_id,
                 round(elapsed * 1000),
-                _status(answer),
-                _word(outcomes.values()),
-                _reason(outcomes.values()),
+                status_of(answer),
+                word_of(outcomes),
+                reason_of(outcomes),
                 submission.request_id,
-                any(isinstance(outcome, Unclear) for outcome in outcomes.values()),
-                moves,
+                any(isinstance(outcome, Unclear) for outcome in outcomes),
+                [self._move(chunk, *pair, now) for pair in zip(chunk.due, outcomes, strict=True)],
                 self._opted_out(chunk, outcomes, now),
+                self.home,
             )
         )
 
-    def _opted_out(
-        self, chunk: Chunk, outcomes: Mapping[str, Outcome | NotSent], now: datetime
-    ) -> list[dict[str, object]]:
+    def _move(self, chunk: Chunk, one: Due, outcome: Outcome | NotSent, now: datetime) -> Move:
+        decision = decide(outcome, one.position, now, self.account.rules)
+        return Move(one.id, decision.state, decision.note, decision.values, chunk.attempt_id)
+
+    def _opted_out(self, chunk: Chunk, outcomes: Sequence[Outcome | NotSent], now: datetime) -> list[dict[str, object]]:
         """Numbers whose refusal says that they want no messages."""
         policy = SuppressOn(self.runtime.settings.suppress_on)
         return [
-            suppression_of(message.msisdn, self.account.name, outcome.failure, now)
-            for message in chunk.messages
-            if isinstance(outcome := outcomes[message.id], Refused) and policy.covers(outcome.failure)
+            suppression_of(one.message.msisdn, self.account.name, outcome.failure, now)
+            for one, outcome in zip(chunk.due, outcomes, strict=True)
+            if isinstance(outcome, Refused) and policy.covers(outcome.failure)
         ]
-
-    def _move(self, chunk: Chunk, message_id: str, outcome: Outcome | NotSent, now: datetime) -> Move:
-        decision = decide(outcome, chunk.positions[message_id], now, self.account.rules)
-        return Move(UUID(message_id), decision.state, decision.note, decision.values, chunk.attempt_id)
 
     # --- flights and lease -------------------------------------------------------------------------------------------
 
@@ -467,135 +442,3 @@ class BatchWork:
             await self.runtime.write(defer, self.lease, self._opens_at)
         else:
             await self.runtime.write(leases.finish, self.lease, self.runtime.now())
-
-
-# --- database steps, each one transaction ----------------------------------------------------------------------------
-
-
-def _load(session: Session, lease: Lease, brief: Brief, now: datetime, limit: int) -> list[tuple[Outgoing, Position]]:
-    """Due messages as the adapter sees them; what opted out or ran out of time meanwhile is closed instead."""
-    rows = due_messages(session, lease.batch_id, now, limit)
-    campaign = session.get_one(Campaign, lease.campaign_id)
-    opted_out = _opted_out(session, rows)
-    closing = [move for row in rows if (move := _closing(row, opted_out, brief.expires_at, now))]
-    closed = {move.message_id for move in closing}
-    left = [_outgoing(row, campaign) for row in rows if row.id not in closed]
-    capped = moves_against(session, brief.caps, [_candidate(message) for message, _ in left], now)
-    apply_moves(session, [*closing, *capped], now)
-    over = {str(move.message_id) for move in capped}
-    return [(message, position) for message, position in left if message.id not in over]
-
-
-def _candidate(message: Outgoing) -> Candidate:
-    return Candidate(UUID(message.id), message.msisdn, message.text)
-
-
-def _opted_out(session: Session, rows: Sequence[Message]) -> set[tuple[str, str]]:
-    query = select(Suppression.msisdn, Suppression.sender).where(Suppression.msisdn.in_([row.msisdn for row in rows]))
-    return set(session.execute(query)) if rows else set()
-
-
-def _closing(row: Message, opted_out: set[tuple[str, str]], expires_at: datetime | None, now: datetime) -> Move | None:
-    if (row.msisdn, "") in opted_out or (row.msisdn, row.sender) in opted_out:
-        return Move(row.id, MessageState.SUPPRESSED, "opted out after import")
-    ends = [end for end in (row.expires_at, expires_at) if end is not None]
-    if ends and min(ends) <= now:
-        values = {"code": "too_late", "reason": "could not leave within its validity"}
-        return Move(row.id, MessageState.EXPIRED, "too late to leave", values)
-    return None
-
-
-def _outgoing(row: Message, campaign: Campaign) -> tuple[Outgoing, Position]:
-    return outgoing(row, campaign), Position(row.tries, row.looks, row.ref_round, campaign.validity)
-
-
-def _attempt_row(account: AccountRuntime, lease: Lease, chunk: Chunk) -> tuple[Chunk, dict[str, object]]:
-    keep = account.policy.by is LookUpBy.REPLAY
-    cost = chunk.cost
-    return chunk, {
-        "id": chunk.attempt_id,
-        "account": account.name,
-        "kind": "submit",
-        "batch_id": lease.batch_id,
-        "messages": cost.messages,
-        "segments": cost.segments,
-        "message_ids": [message.id for message in chunk.messages],
-        "body": chunk.request.body if keep else None,
-    }
-
-
-def _write_intents(
-    session: Session, lease: Lease, rows: Sequence[tuple[Chunk, dict[str, object]]], caps: Caps | None, now: datetime
-) -> tuple[CampaignState | None, frozenset[UUID]]:
-    """`queued` to `submitting` with the Attempt rows, if the lease holds and the campaign runs."""
-    state = leases.hold(session, lease)
-    if state is not CampaignState.RUNNING:
-        return state, frozenset()
-    capped = _over_caps(session, [chunk for chunk, _ in rows], caps, now)
-    attempts = [{**row, "started_at": now} for chunk, row in rows if not capped.issuperset(chunk.ids)]
-    if attempts:
-        session.connection().execute(insert(Attempt), attempts)
-    moves = [
-        Move(
-            UUID(message.id),
-            MessageState.SUBMITTING,
-            str(chunk.attempt_id),
-            {"attempt_id": chunk.attempt_id, "attempted_at": now, "not_before": None},
-        )
-        for chunk, _ in rows
-        for message in chunk.messages
-        if UUID(message.id) not in capped
-    ]
-    return state, frozenset(item.message_id for item in apply_moves(session, moves, now))
-
-
-def _over_caps(session: Session, chunks: Sequence[Chunk], caps: Caps | None, now: datetime) -> set[UUID]:
-    """What another campaign overtook since it was loaded: it stays queued, the next load closes it."""
-    if not caps:
-        return set()
-    lock(session)
-    candidates = [_candidate(message) for chunk in chunks for message in chunk.messages]
-    return {move.message_id for move in moves_against(session, caps, candidates, now)}
-
-
-# --- reading outcomes ------------------------------------------------------------------------------------------------
-
-
-def _status(answer: Reply | NotSent | OutcomeUnknown) -> int | None:
-    match answer:
-        case Reply(status=status):
-            return status
-        case OutcomeUnknown(partial=partial):
-            return partial
-        case _:
-            return None
-
-
-def _failed(chunk: Chunk, error: NotSent | OutcomeUnknown) -> Submission:
-    return Submission({message.id: Unclear(error.reason) for message in chunk.messages})
-
-
-def _outcome(submission: Submission, answer: Reply | NotSent | OutcomeUnknown, message_id: str) -> Outcome | NotSent:
-    if isinstance(answer, NotSent):
-        return answer
-    return submission.outcomes.get(message_id, Unclear("missing in the adapter's reading"))
-
-
-def _word(outcomes: Iterable[Outcome | NotSent]) -> str:
-    """The worst of a request's outcomes, for the attempt's row."""
-    kinds = {type(outcome) for outcome in outcomes}
-    for kind, word in ((Unclear, "unknown"), (NotSent, "not_sent"), (Refused, "refused"), (Accepted, "accepted")):
-        if kind in kinds:
-            return word
-    return "accepted"
-
-
-def _reason(outcomes: Iterable[Outcome | NotSent]) -> str | None:
-    for outcome in outcomes:
-        if isinstance(outcome, Unclear):
-            return outcome.reason
-        if isinstance(outcome, Refused):
-            return f"{outcome.failure.code}: {outcome.failure.reason}"
-        if isinstance(outcome, NotSent):
-            return outcome.reason
-    return None

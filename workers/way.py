@@ -74,9 +74,8 @@ class Way:
             self._outranked = await self.runtime.read(leases.outranked, self.lease, self.terms.priority)
 
 
-async def find_way(runtime: Runtime, account: AccountRuntime, lease: Lease, sender: str) -> Way:
+def find_way(runtime: Runtime, account: AccountRuntime, lease: Lease, terms: Terms, sender: str) -> Way:
     """All messages of a batch have the same sender: their campaign's at this account."""
-    terms = await runtime.read(leases.terms, lease)
     cap, tolls = account.cap, []
     if terms.max_rate:
         budget = campaign_budget(lease.campaign_id, terms.max_rate)

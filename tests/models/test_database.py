@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -153,3 +157,44 @@ def test_an_unknown_word_in_the_database_is_an_error_not_a_string(database: Data
 
 def test_what_no_database_takes_is_replaced() -> None:
     assert storable("a\x00b\ud800c😀") == "a\ufffdb\ufffdc😀"
+
+
+def test_writers_of_several_processes_wait_their_turn_without_polling(tmp_path: Path) -> None:
+    """Each reads, then writes what it read plus one: a turn that two had at once would lose a count."""
+    url = f"sqlite:///{tmp_path / 'queue.db'}"
+    database = Database(url)
+    with database.write() as session:
+        session.execute(text("CREATE TABLE counter (n INTEGER)"))
+        session.execute(text("INSERT INTO counter VALUES (0)"))
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        list(pool.map(count_up, [url] * 3))
+    with database.read() as session:
+        assert session.execute(text("SELECT n FROM counter")).scalar_one() == 3 * 50
+    database.close()
+
+
+def count_up(url: str) -> None:
+    database = Database(url)
+    for _ in range(50):
+        with database.write() as session:
+            n = session.execute(text("SELECT n FROM counter")).scalar_one()
+            session.execute(text("UPDATE counter SET n = :n"), {"n": n + 1})
+    database.close()
+
+
+def test_a_writer_that_died_in_its_turn_holds_nobody_up(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'queue.db'}"
+    dying = get_context("spawn").Process(target=die_writing, args=(url,))
+    dying.start()
+    dying.join(30)
+    assert dying.exitcode == -9
+    database = Database(url)
+    with database.write() as session:
+        session.execute(text("CREATE TABLE free (n INTEGER)"))
+    database.close()
+
+
+def die_writing(url: str) -> None:
+    with Database(url).write() as session:
+        session.execute(text("CREATE TABLE never (n INTEGER)"))
+        os.kill(os.getpid(), signal.SIGKILL)

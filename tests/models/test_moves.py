@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from models.database import Database
-from models.moves import Move, apply_moves
+from models.moves import Home, Move, apply_expected, apply_moves
 from models.plain import trail_line
 from models.queries import counts, recount
 from models.states import FINAL
@@ -136,3 +136,65 @@ def test_many_at_once_move_each_message_once_and_count_it_once(
 
 def test_a_line_of_the_trail_is_one_line() -> None:
     assert trail_line(S.UNKNOWN, "a\nb", NOW) == f"{int(NOW.timestamp() * 1000)} unknown a b\n"
+
+
+# --- without a look first --------------------------------------------------------------------------------------------
+
+
+def submitting(database: Database, ids: list[UUID]) -> UUID:
+    attempt = uuid4()
+    move(database, *(Move(one, S.SUBMITTING, "go", {"attempt_id": attempt}) for one in ids))
+    return attempt
+
+
+def expected(database: Database, campaign: UUID, *moves: Move, old: S = S.SUBMITTING) -> list[UUID]:
+    """The messages that were not in the state they were expected in."""
+    with database.write() as session:
+        left = apply_expected(session, old, {Home(campaign, ACCOUNT): moves}, NOW)
+        return [one.message_id for one in left]
+
+
+def test_expected_moves_do_what_looked_at_ones_do(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
+    campaign, ids = rows
+    attempt = submitting(database, ids)
+    values = [{"provider_id": f"p{place}", "parts": 1, "submitted_at": NOW} for place in range(5)]
+    by_look, expect = (
+        [Move(one, S.SUBMITTED, "ok", given, attempt) for one, given in zip(part, values, strict=False)]
+        for part in (ids[:2], ids[2:])
+    )
+    assert move(database, *by_look) == [S.SUBMITTED] * 2
+    assert expected(database, campaign, *expect) == []
+    seen = [get(database, one) for one in ids]
+    assert {(row.state, row.trail, row.parts, row.submitted_at, row.final_at) for row in seen} == {
+        (S.SUBMITTED, trail_line(S.SUBMITTING, "go", NOW) + trail_line(S.SUBMITTED, "ok", NOW), 1, NOW, None)
+    }
+    assert [row.provider_id for row in seen] == ["p0", "p1", "p0", "p1", "p2"]
+    with database.read() as session:
+        assert counts(session, campaign) == recount(session, campaign) == {ACCOUNT: {S.SUBMITTED: 5}}
+
+
+def test_what_is_not_as_expected_stays_as_it_is_and_is_told(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
+    campaign, ids = rows
+    attempt = submitting(database, ids[:4])
+    move(database, Move(ids[1], S.DELIVERED, "the report was faster"))
+    move(database, Move(ids[2], S.UNKNOWN), Move(ids[2], S.QUEUED))
+    moves = [Move(one, S.REJECTED, "no", {"code": "x"}, attempt) for one in ids]
+    moves[3] = Move(ids[3], S.REJECTED, "no", {"code": "x"}, uuid4())
+    assert set(expected(database, campaign, *moves)) == set(ids[1:])
+    assert [get(database, one).state for one in (ids[0], ids[1], ids[3], ids[4])] == [
+        S.REJECTED, S.DELIVERED, S.SUBMITTING, S.QUEUED,
+    ]  # fmt: skip
+    with database.read() as session:
+        assert counts(session, campaign) == recount(session, campaign)
+
+
+def test_an_expected_move_without_an_attempt_reaches_nothing_and_an_undeclared_one_is_refused(
+    database: Database, rows: tuple[UUID, list[UUID]]
+) -> None:
+    campaign, ids = rows
+    submitting(database, ids)
+    assert expected(database, campaign, Move(ids[0], S.REJECTED)) == [ids[0]]
+    barred = Move(ids[0], S.SUBMITTING, only_from=frozenset({S.UNKNOWN}))
+    assert expected(database, campaign, barred, old=S.QUEUED) == [ids[0]]
+    with pytest.raises(ValueError, match="no transition"):
+        expected(database, campaign, Move(ids[0], S.UNKNOWN), old=S.QUEUED)

@@ -19,7 +19,8 @@ from tests.steering.test_planner import WINDOW, due
 from tests.steering.world import START, World, new_york, uk
 from workers.brief import Brief, brief_of, defer
 from workers.caps import Candidate, Contact, judge, moves_against, span
-from workers.submit import Chunk, _load, _write_intents
+from workers.chunk import Chunk
+from workers.intents import close, look, write_intents
 
 NOTHING = Caps(0, 86_400, 0)
 NOBODY = UUID(int=9)
@@ -42,7 +43,9 @@ def load(world: World, taken: Lease, default: Caps = NOTHING) -> list[str]:
     """The numbers that would leave."""
     made = brief(world, taken, default)
     with world.database.write() as session:
-        return [message.msisdn for message, _ in _load(session, taken, made, world.now, 500)]
+        found = look(session, taken, made, world.now, 500)
+        close(session, found.closing, world.now)
+        return [one.message.msisdn for one in found.due]
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------
@@ -184,13 +187,13 @@ def test_of_two_campaigns_that_write_their_intents_at_once_one_passes(world: Wor
     def intend(template: str) -> int:
         campaign = world.campaign(uk(1), template=template)
         taken = lease(world, world.batches(campaign)[0])
-        with world.database.write() as session:
-            (message, position), *_ = _load(session, taken, Brief(), world.now, 10)
-        chunk = Chunk(new_id(), (message,), {message.id: position}, Request("POST", "http://127.0.0.1:1/", {}))
+        with world.database.read() as session:
+            first, *_ = look(session, taken, Brief(), world.now, 10).due
+        chunk = Chunk(new_id(), (first,), Request("POST", "http://127.0.0.1:1/", {}))
         attempt = {"id": chunk.attempt_id, "account": "qikli", "kind": "submit", "messages": 1, "segments": 1}
         ready.wait(timeout=30)
         with world.database.write() as session:
-            state, moved = _write_intents(session, taken, [(chunk, attempt)], caps, world.now)
+            state, moved = write_intents(session, taken, [(chunk, attempt)], caps, world.now)
         assert state is CampaignState.RUNNING
         return len(moved)
 

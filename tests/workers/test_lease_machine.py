@@ -24,8 +24,10 @@ from providers.wire import Request
 from tests.support.clock import Clock
 from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
 from workers import sweep
+from workers.chunk import Chunk, Due
+from workers.decide import Position
+from workers.intents import write_intents
 from workers.record import Answered, write_answers
-from workers.submit import Chunk, _write_intents
 
 S = MessageState
 SECONDS = 60.0
@@ -95,11 +97,12 @@ class Leases(RuleBasedStateMachine):
         if not due:
             return
         attempt = uuid4()
-        message = Outgoing(str(due[0].id), due[0].ref, due[0].msisdn, "MyStore", "Hello")
-        chunk = Chunk(attempt, (message,), {}, Request("POST", "http://127.0.0.1:1/", {}))
+        message = Outgoing(str(due[0].id), str(due[0].id), due[0].msisdn, "MyStore", "Hello")
+        one = Due(due[0].id, message, Position(0, 0, 1, None))
+        chunk = Chunk(attempt, (one,), Request("POST", "http://127.0.0.1:1/", {}))
         row: dict[str, object] = {"id": attempt, "account": ACCOUNT, "kind": "submit", "batch_id": self.batch}
         with self.database.write() as session:
-            state, moved = _write_intents(session, worker.lease, [(chunk, row)], None, self.clock())
+            state, moved = write_intents(session, worker.lease, [(chunk, row)], None, self.clock())
         assert (state is CampaignState.RUNNING) is mine, "only the present owner may write"
         if mine:
             worker.flying += [(attempt, found) for found in moved]

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import pytest
 
-from models import leases
 from models.queries import insert_new
 from models.states import BatchState, CampaignState
 from models.states import MessageState as S
+from models.steering import Caps
 from models.tables import Campaign, Suppression
 from providers.base import Accepted, Failure, FailureClass, Misconfigured, Outcome, Outgoing, Refused, Throttle, Unclear
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
@@ -21,6 +21,7 @@ from tests.support.rows import ACCOUNT, number
 from tests.support.scripted import OK, Scripted
 from tests.support.world import World
 from tests.workers.conftest import MakeWorld
+from workers.intents import take
 from workers.submit import Ended
 
 
@@ -386,9 +387,9 @@ def test_without_time_left_on_the_lease_nothing_leaves(world: World, monkeypatch
     async def one_round() -> None:
         from workers.submit import BatchWork
 
-        lease = await world.runtime.write(leases.claim, sent.batch, "me", world.clock(), 60.0)
-        assert lease is not None
-        work = BatchWork(world.runtime, await world.runtime.account(ACCOUNT), lease, 0.0)
+        taken = await world.runtime.write(take, sent.batch, "me", world.clock(), 60.0, Caps())
+        assert taken is not None
+        work = BatchWork(world.runtime, await world.runtime.account(ACCOUNT), taken, 0.0)
         await work._step()
         await work._land_all()
 
