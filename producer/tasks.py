@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from uuid import UUID
 
@@ -14,14 +13,13 @@ from config.accounts import Account, load_accounts
 from config.celery_app import app
 from config.settings import settings
 from models.database import Database
-from producer import campaigns, control, copies, drafts, recurring, samples
+from producer import campaigns, control, copies, recurring, samples
 from producer.dispatch import dispatch
 from producer.quota import QuotaExceeded
 from producer.tidy import tidy_up
 
 log = structlog.get_logger("drumline.producer")
 
-TIDY_SHARE = 0.002  # of the ticks, one a second, also drop drafts that nobody went on with: every ten minutes or so
 COPY_EXPIRES = 5.0  # seconds: the next tick sends it again
 
 _lock = threading.Lock()
@@ -53,8 +51,6 @@ def start_scheduled() -> None:
         started = campaigns.start_due(session, now, grace)
         runs = recurring.run_due(session, now, grace)
         unfilled = copies.waiting(session)
-        if random.random() < TIDY_SHARE:
-            drafts.drop_expired(session, now)
     for campaign_id in unfilled:
         app.send_task(
             names.COPY, args=[str(campaign_id)], queue=names.CONTROL_QUEUE, expires=COPY_EXPIRES, ignore_result=True
@@ -88,6 +84,6 @@ def fill_copy(campaign_id: str) -> None:
 
 @shared_task(name=names.TIDY)
 def tidy() -> None:
-    """Drop what is kept for a while only: answers of repeated requests, counts of days long past."""
+    """Drop what is kept for a while only: answers of repeated requests, counts of days long past, old drafts."""
     database, _ = shared()
     tidy_up(database)

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, select
 
 from models.states import CampaignState
-from models.tables import Campaign, Draft, DraftPiece, Message, Reject
+from models.tables import ApiKey, Campaign, Draft, DraftPiece, Message, Reject
 from producer import drafts
 from producer.suppressions import add_suppressions
 from tests.producer.api.desk import Desk, csv_file
@@ -136,6 +136,19 @@ async def test_a_campaign_that_nobody_is_left_for_comes_to_nothing_and_can_be_me
     assert "The campaign was not made" in text_of(answer)
     assert campaigns_of(desk) == []
     assert (await making.page("message")).status_code == 200
+
+
+async def test_more_than_the_key_may_send_in_a_day_is_not_started(desk: Desk) -> None:
+    making = await maker(desk)
+    await making.prepare()
+    with desk.database.write() as session:
+        key_id = session.get_one(Draft, making.draft_id).api_key_id
+        session.get_one(ApiKey, key_id).daily_quota = 2
+    answer = await making.start()
+    assert answer.status_code == 422
+    assert "the API key has 2 of its 2 messages" in text_of(answer)
+    assert campaigns_of(desk) == []
+    assert (await making.page("check")).status_code == 200
 
 
 async def test_a_campaign_whose_maker_died_can_be_made_again(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from producer.api.context import Context
 from producer.api.problems import Problem
 from producer.campaigns import CampaignError
 from producer.import_feed import ImportDied
+from producer.quota import QuotaExceeded
 from producer.readers import FileError
 from producer.template import Template
 from producer.web.wizard import check
@@ -30,7 +31,7 @@ class How(StrEnum):
     DRAFT = "draft"  # the campaign with its recipients, to be started by hand
 
 
-_REFUSALS = (FileError, CampaignError, ImportDied, StepFault)
+_REFUSALS = (FileError, CampaignError, ImportDied, StepFault, QuotaExceeded)
 """What can be told to whoever pressed the button; anything else is a fault of ours."""
 
 
