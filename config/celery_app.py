@@ -16,6 +16,8 @@ from config.accounts import load_accounts
 from config.logging import configure_logging
 from config.settings import Settings, settings
 
+PURGE_EVERY = 300.0  # seconds
+
 
 def make_app(configured: Settings) -> Celery:
     """An app for these settings. Accounts are read without secrets: only their names make queues."""
@@ -88,7 +90,8 @@ def _beat(accounts: list[str], configured: Settings) -> dict[str, Any]:
     snapshots = {
         f"snapshot-{account}": _tick(names.SNAPSHOT, 2.0, names.account_queue(account), account) for account in accounts
     }
-    return {**shared, **snapshots}
+    purge = {"purge": _tick(names.PURGE, PURGE_EVERY, names.CONTROL_QUEUE)} if configured.purge_after_days else {}
+    return {**shared, **snapshots, **purge}
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]  # Celery ships no types

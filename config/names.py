@@ -20,6 +20,7 @@ DISPATCH = "campaigns.dispatch"
 SCHEDULE = "campaigns.schedule"
 STEER = "campaigns.steer"
 COPY = "campaigns.copy"
+PURGE = "retention.purge"
 TIDY = "campaigns.tidy"
 
 
@@ -31,7 +32,7 @@ class Order(StrEnum):
     UNBLOCK = "unblock"  # end the block after a 429 or a lock-out; the rate still ramps up
 
 
-CONTROL_TASKS = (DISPATCH, SCHEDULE, STEER, COPY, TIDY)
+CONTROL_TASKS = (DISPATCH, SCHEDULE, STEER, COPY, PURGE, TIDY)
 EVENTS_TASKS = (DELIVER_EVENTS,)
 SHARED_QUEUES = (CONTROL_QUEUE, REPORTS_QUEUE, EVENTS_QUEUE)
 REPORTS_TASKS = (APPLY_REPORTS, PLAN_POLLS, SWEEP)

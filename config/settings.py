@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -25,8 +27,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DRUMLINE_", env_file=".env", extra="ignore")
 
-    database_url: str = "sqlite:///var/drumline.db"
-    redis_url: str = ""  # empty: the embedded server that `drumline up` and `make demo` start
+    database_url: str = Field("sqlite:///var/drumline.db", repr=False)  # both may hold a password
+    redis_url: str = Field("", repr=False)  # empty: the embedded server that `drumline up` and `make demo` start
     accounts_file: Path = Path("config/accounts.toml")
     prices_file: Path = Path("config/prices.toml")  # for previews; absent: nothing is priced
     state_dir: Path = Path("var")  # beat's and Flower's state, uploads, the embedded Redis
@@ -70,6 +72,9 @@ class Settings(BaseSettings):
     events_secret: SecretStr | None = None  # signs outgoing events; unset: made once, kept in state_dir
     events_allowed_networks: str = ""  # private networks events may go to, comma-separated, e.g. 10.1.0.0/16
 
+    suppression_secret: SecretStr | None = None  # knows erased numbers again; unset: made once, kept in state_dir
+    purge_after_days: float = Field(0.0, ge=0)  # beat erases what ended longer ago; 0: only `drumline purge` does
+
     def broker_url(self) -> str:
         """The Redis URL in Celery's spelling. Raises SettingsError where there is none."""
         if not self.redis_url:
@@ -82,6 +87,14 @@ class Settings(BaseSettings):
         return self.redis_url
 
 
+SECRETS = (
+    "database_url",
+    "redis_url",
+    *(name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None),
+)
+"""Settings that may stand in a file instead: field `x` in the file that the variable `DRUMLINE_X_FILE` names."""
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """The process's settings. Raises SettingsError naming the variable that is wrong."""
@@ -91,14 +104,34 @@ def settings() -> Settings:
 def load() -> Settings:
     """Read the environment anew. Raises SettingsError."""
     try:
-        found = Settings()
+        given = _from_files()
+        found = Settings(**given)
         if found.secrets_dir:
-            found = Settings(_secrets_dir=found.secrets_dir)
+            found = Settings(_secrets_dir=found.secrets_dir, **given)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(item) for item in error.errors())) from error
     if not found.redis_url and (running := found.state_dir / REDIS_URL_FILE).exists():
         found.redis_url = running.read_text("utf-8").strip()
     return found
+
+
+def _from_files() -> dict[str, Any]:
+    """Secrets whose variable is not set but names a file. Raises SettingsError for one that cannot be read."""
+    environment = {**dotenv_values(".env"), **os.environ}
+    variables = {name: f"DRUMLINE_{name.upper()}" for name in SECRETS}
+    named = {
+        name: (f"{variable}_FILE", environment[f"{variable}_FILE"])
+        for name, variable in variables.items()
+        if not environment.get(variable) and environment.get(f"{variable}_FILE")
+    }
+    return {name: _read_secret(variable, str(path)) for name, (variable, path) in named.items()}
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}: {path} cannot be read: {error}") from error
 
 
 def _explain(item: object) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
@@ -18,6 +19,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from models.queueing import WriterQueue
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 log = logging.getLogger("drumline.database")
 
@@ -62,7 +66,7 @@ class Database:
             raise DatabaseError(f"DRUMLINE_DATABASE_URL: found {self.dialect!r}, expected sqlite or postgresql")
         self.url = parsed.render_as_string(hide_password=False)
         if self.dialect == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_private(Path(parsed.database))
         self.engine: Engine = create_engine(parsed, hide_parameters=True, **_engine_options(self.dialect, pool_size))
         self._clock: tuple[datetime, float] | None = None
         self._clock_lock = threading.Lock()
@@ -166,20 +170,56 @@ class Database:
             return MigrationContext.configure(connection).get_current_revision(), newest or ""
 
     def migrate(self, revision: str = "head") -> None:
-        """Bring the schema to a revision; at the newest already it does nothing."""
+        """Bring the schema to a revision, up or down; at the newest already it does nothing. Raises DatabaseError for
+        one that does not exist."""
         # Imported here: Alembic costs every command a third of a second, and only this one needs it.
         from alembic import command
         from alembic.config import Config
+        from alembic.util import CommandError
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        with self.engine.connect() as connection:
+        with self._without_foreign_keys() as connection:
             config.attributes["connection"] = connection
-            if revision == "head" or not revision.startswith("-"):
-                command.upgrade(config, revision)
-            else:
-                command.downgrade(config, revision)
+            go = command.downgrade if self._is_behind(connection, config, revision) else command.upgrade
+            try:
+                go(config, revision)
+            except CommandError as error:
+                raise DatabaseError(f"the schema cannot be brought to {revision}: {error}") from error
             connection.commit()
+
+    @contextmanager
+    def _without_foreign_keys(self) -> Iterator[Connection]:
+        """SQLite changes some columns by making the table anew: dropping the old one would delete, by cascade, every
+        row that refers to it. The switch does nothing inside a transaction, so it is set before one begins."""
+        with self.engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            if self.dialect == "sqlite":
+                raw.execute("PRAGMA foreign_keys=OFF")
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+                if self.dialect == "sqlite":
+                    raw.execute("PRAGMA foreign_keys=ON")
+
+    def _is_behind(self, connection: Connection, config: Config, revision: str) -> bool:
+        """Whether the way to this revision leads down. Revisions are numbered."""
+        from alembic.runtime.migration import MigrationContext
+
+        if not revision[:1].isdigit():
+            return revision.startswith("-")
+        current = MigrationContext.configure(connection).get_current_revision()
+        connection.rollback()
+        return current is not None and revision < current
+
+
+def _make_private(path: Path) -> None:
+    """Numbers and texts are for whoever runs this alone; SQLite gives its other files the mode of the first."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.name != ":memory:" and not path.exists():
+        with suppress(FileExistsError):  # another process was quicker
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _engine_options(dialect: str, pool_size: int) -> dict[str, Any]:

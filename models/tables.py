@@ -101,6 +101,8 @@ class Campaign(Base):
     origin_id: Mapped[UUID | None] = mapped_column(index=True)  # the campaign whose recipients this one copies
     origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # how; see producer.copies
     copy_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # still to be copied
+    purge_began_at: Mapped[datetime | None]  # from here on its numbers and texts are being erased
+    purged_at: Mapped[datetime | None]  # all of them are
     quota_day: Mapped[date | None]  # of whose quota of its key it holds a part; see producer.quota
     quota_held: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # messages
 
@@ -400,6 +402,18 @@ class Suppression(Base):
     msisdn: Mapped[str] = mapped_column(String(17), primary_key=True)
     sender: Mapped[str] = mapped_column(Told(64), primary_key=True, default="")
     source: Mapped[str] = mapped_column(Told(64), default="")
+    created_at: Mapped[datetime]
+
+
+class SuppressionDigest(Base):
+    """An opted-out MSISDN that was erased: see `models.forgotten`. `key_mark` tells which key made the digest."""
+
+    __tablename__ = "suppression_digests"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sender: Mapped[str] = mapped_column(Told(64), primary_key=True, default="")
+    source: Mapped[str] = mapped_column(Told(64), default="")
+    key_mark: Mapped[str] = mapped_column(String(16), index=True)
     created_at: Mapped[datetime]
 
 

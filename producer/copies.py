@@ -59,6 +59,7 @@ def retry_failed(
     the same campaign is left to that one. `api_key_id`: whose it is, if not the source's. Raises CampaignError, or
     QuotaExceeded where that key has too little left today (it is taken when the copy starts)."""
     source = find(session, campaign_id)
+    check_kept(source)
     wrong = sorted(set(states) - set(RETRYABLE))
     if wrong or not states:
         found = ", ".join(wrong) or "nothing"
@@ -75,6 +76,12 @@ def retry_failed(
     made.steering = replace(steering, canary=None, pacing=None).as_json()  # a remainder: neither probed nor paced
     note_event(session, source.id, "retried", f"{chosen} messages again as campaign {made.id}", now)
     return made.id
+
+
+def check_kept(source: Campaign) -> None:
+    """Raises CampaignError once retention has begun to erase the campaign's numbers and texts."""
+    if source.purge_began_at is not None:
+        raise CampaignError("id", "the campaign's numbers and texts were erased by retention; there is nothing to copy")
 
 
 def _retry_at_work(session: Session, source_id: UUID) -> bool:
@@ -112,7 +119,7 @@ _FRESH: Mapping[str, Any] = {
     "state": CampaignState.DRAFT, "state_reason": None, "start_at": None, "started_at": None, "finished_at": None,
     "import_until": None, "rows_total": 0, "rows_accepted": 0, "rows_rejected": 0, "segments_total": 0,
     "anchor_at": None, "paused_at": None, "canary": None, "canary_at": None, "guard_marks": None, "copy_due": True,
-    "stream": False, "quota_day": None, "quota_held": 0,
+    "stream": False, "purge_began_at": None, "purged_at": None, "quota_day": None, "quota_held": 0,
 }  # fmt: skip
 
 

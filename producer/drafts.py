@@ -7,9 +7,11 @@ touched for a week is dropped, file and all; what became a campaign drops its fi
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +27,9 @@ from models.types import new_id
 
 LASTS = timedelta(days=7)
 PIECE = 1024 * 1024  # bytes of the file in one row
+TAIL = 9  # last digits of a number that tell it apart, written with a country code or without
+_NO_DIGIT = re.compile(rb"[^0-9]+")
+_PACKED = (b"PK", b"\x1f\x8b")
 MOST_DRAFTS = 50  # of one key; the oldest goes
 
 
@@ -36,7 +41,7 @@ def make(session: Session, api_key_id: UUID, name: str, now: datetime) -> UUID:
     """An empty one. The oldest of a key that has too many is dropped."""
     mine = select(Draft.id).where(Draft.api_key_id == api_key_id).order_by(Draft.changed_at.desc())
     if old := session.execute(mine.offset(MOST_DRAFTS - 1)).scalars().all():
-        _drop(session, old)
+        drop(session, old)
     made = Draft(
         id=new_id(), api_key_id=api_key_id, name=name, answers={}, sample={}, checked={}, file_size=0,
         created_at=now, changed_at=now,
@@ -70,17 +75,45 @@ def answer(draft: Draft, step: str, fields: Mapping[str, Any], now: datetime) ->
 
 def discard(session: Session, draft_id: UUID, api_key_id: UUID) -> None:
     """Gone, file and all. Raises NoDraft."""
-    _drop(session, [get(session, draft_id, api_key_id).id])
+    drop(session, [get(session, draft_id, api_key_id).id])
 
 
 def drop_expired(session: Session, now: datetime) -> int:
     """Forget what nobody touched for a week; how many there were."""
     old = session.execute(select(Draft.id).where(Draft.changed_at <= now - LASTS).limit(100)).scalars().all()
-    _drop(session, old)
+    drop(session, old)
     return len(old)
 
 
-def _drop(session: Session, ids: Any) -> None:
+def holding(database: Database, digits: str) -> list[UUID]:
+    """Drafts whose file or form may hold this number (E.164 without `+`), however it is written there. A packed file
+    may hold anything, so it counts; better a file uploaded once more than a number that stays."""
+    tail = digits[-TAIL:]
+    with database.read() as session:
+        found = list(session.execute(select(Draft)).scalars())
+    return [draft.id for draft in found if _holds(database, draft, tail)]
+
+
+def _holds(database: Database, draft: Draft, tail: str) -> bool:
+    form = json.dumps([draft.name, draft.answers, draft.sample, draft.checked], ensure_ascii=False)
+    if tail in _NO_DIGIT.sub(b"", form.encode("utf-8", "replace")).decode():
+        return True
+    return any(_file_holds(database, blob, tail.encode()) for blob in (draft.file_id, draft.rejects_id) if blob)
+
+
+def _file_holds(database: Database, blob_id: UUID, tail: bytes) -> bool:
+    before = b""
+    for number, data in enumerate(pieces(database, blob_id)):
+        if number == 0 and data.startswith(_PACKED):
+            return True
+        before = before[-TAIL:] + _NO_DIGIT.sub(b"", data)
+        if tail in before:
+            return True
+    return False
+
+
+def drop(session: Session, ids: Sequence[UUID]) -> None:
+    """Gone, files and all."""
     if ids:
         session.execute(delete(DraftPiece).where(DraftPiece.draft_id.in_(ids)))
         session.execute(delete(Draft).where(Draft.id.in_(ids)))

@@ -20,6 +20,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from models.database import Database
+from models.personal import ERASED_NUMBER
 from models.tables import Message, Reject
 from producer.message_pages import Wanted, page
 from producer.rejects import COLUMNS, harmless
@@ -85,7 +86,8 @@ def message_rows(database: Database, wanted: Wanted, number: Callable[[str], str
 
 
 def _message(message: Message, number: Callable[[str], str]) -> list[object]:
-    return [number(message.msisdn) if column.name == "phone" else column.of(message) for column in MESSAGE_COLUMNS]
+    phone = number(message.msisdn) if message.msisdn else ERASED_NUMBER
+    return [phone if column.name == "phone" else column.of(message) for column in MESSAGE_COLUMNS]
 
 
 def reject_rows(database: Database, campaign_id: UUID) -> Rows:

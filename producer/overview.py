@@ -69,6 +69,7 @@ class Progress:
             "created_at": campaign.created_at,
             "started_at": campaign.started_at,
             "finished_at": campaign.finished_at,
+            "purged_at": campaign.purged_at,
             "rows": campaign.rows_total,
             "rejected_rows": campaign.rows_rejected,
             "messages": self.messages,

@@ -20,7 +20,7 @@ from models.tables import Campaign, Recurring
 from models.types import new_id
 from models.windows import WindowError, check_zone
 from producer.campaigns import CampaignError, find
-from producer.copies import new_run
+from producer.copies import check_kept, new_run
 from producer.cron import CronError, parse_cron
 
 NOT_READY = frozenset({CampaignState.IMPORTING, CampaignState.FAILED})
@@ -46,6 +46,7 @@ def add(
     """Send a stored campaign's messages again at every time of `cron`. `api_key_id`: whose the runs are, if not the
     source's. Raises CampaignError."""
     source = find(session, campaign_id)
+    check_kept(source)
     if source.state in NOT_READY or not source.rows_accepted:
         raise CampaignError("id", f"the campaign is {source.state} and has no recipients to send to again")
     entry = Recurring(

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.orm import Session
 
+from models import forgotten
 from models.queries import insert_new
 from models.tables import Suppression
 
@@ -25,13 +26,14 @@ def add_suppressions(session: Session, numbers: Iterable[str], sender: str, sour
         insert_new(session, Suppression, rows[start : start + AT_ONCE])
 
 
-def remove_suppressions(session: Session, numbers: Iterable[str], sender: str = "") -> int:
-    """Only on the person's own wish. How many there were."""
+def remove_suppressions(session: Session, numbers: Iterable[str], key: forgotten.Key, sender: str = "") -> int:
+    """Only on the person's own wish. How many there were. `key`: for numbers that were erased (models.forgotten)."""
     wanted, gone = sorted(set(numbers)), 0
     for start in range(0, len(wanted), AT_ONCE // 2):
         some = wanted[start : start + AT_ONCE // 2]
         statement = delete(Suppression).where(Suppression.msisdn.in_(some), Suppression.sender == sender)
         gone += len(session.execute(statement.returning(Suppression.msisdn)).all())
+        gone += sum(forgotten.lift(session, number, key, sender) for number in some)
     return gone
 
 

@@ -13,7 +13,7 @@ from config.accounts import Account, load_accounts
 from config.celery_app import app
 from config.settings import settings
 from models.database import Database
-from producer import campaigns, control, copies, recurring, samples
+from producer import campaigns, control, copies, recurring, retention, samples
 from producer.dispatch import dispatch
 from producer.quota import QuotaExceeded
 from producer.tidy import tidy_up
@@ -80,6 +80,13 @@ def fill_copy(campaign_id: str) -> None:
         copies.fill(database, accounts, UUID(campaign_id))
     except (campaigns.CampaignError, QuotaExceeded) as error:
         log.warning("copy_failed", campaign=campaign_id, reason=str(error))  # the campaign says so too
+
+
+@shared_task(name=names.PURGE)
+def purge_old() -> None:
+    """Some seconds of erasing what ended long enough ago; the next tick goes on."""
+    database, _ = shared()
+    retention.tick(database, settings())
 
 
 @shared_task(name=names.TIDY)

@@ -31,6 +31,15 @@ def quiet_logs() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
+@pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """Commands make their files private for the rest of their process, which here is the tests'."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 def missing(package: str) -> None:
     """Skip with the reason; in CI fail, so that nothing is ever left out there unseen."""
     reason = f"{package} is not installed (it is one of the development dependencies)"

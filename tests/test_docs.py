@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.blocks import prose_of
+from tests.docs.forms import faults
+
 ROOT = Path(__file__).parent.parent
-PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
 
@@ -37,6 +40,34 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         f"{path.name}#{name}" for path, name in links(page) if name and path.is_file() and name not in names_in(path)
     ]
     assert (missing, unnamed) == ([], [])
+
+
+def test_every_page_can_be_reached_from_the_first_one() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        waiting += [path for path, _ in links(page) if path.suffix == ".md" and path not in reached]
+    assert set(PAGES) - reached == set()
+
+
+def test_every_need_has_its_page() -> None:
+    index = {path.name for path, _ in links(ROOT / "docs/README.md")}
+    needs = (
+        "getting-started", "sending", "campaigns", "limits", "reliability", "delivery-reports", "api", "operations",
+        "security", "settings", "adding-a-provider", "architecture", "decisions", "sandbox",
+    )  # fmt: skip
+    assert {f"{need}.md" for need in needs} <= index
+
+
+_NAMED_COMMAND = re.compile(r"`(drumline [a-z][^`]*)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_every_command_named_in_the_text_exists(page: Path) -> None:
+    named = [command.replace("…", "") for command in _NAMED_COMMAND.findall(prose_of(page))]
+    wrong = {command: found for command in named if (found := faults(command + "\n"))}
+    assert wrong == {}
 
 
 def test_every_cell_of_the_matrix_names_its_test_or_says_that_there_is_nothing() -> None:

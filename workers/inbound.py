@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from models.forgotten import inbound_digest
 from models.msisdn import Msisdn, parse_msisdn
 from models.queries import insert_new
 from models.stopwords import Meaning, StopWords
@@ -34,10 +35,11 @@ def store_inbound(session: Session, account: str, messages: Sequence[Inbound], w
 def _fresh(session: Session, account: str, messages: Sequence[Inbound]) -> list[Inbound]:
     by_id = {storable(inbound.inbound_id)[:128]: inbound for inbound in reversed(messages)}
     query = select(InboundMessage.inbound_id).where(
-        InboundMessage.account == account, InboundMessage.inbound_id.in_(by_id)
+        InboundMessage.account == account,
+        InboundMessage.inbound_id.in_([*by_id, *map(inbound_digest, by_id)]),  # the latter: erased by retention
     )
     known = set(session.execute(query).scalars()) if by_id else set()
-    return [inbound for key, inbound in reversed(by_id.items()) if key not in known]
+    return [inbound for key, inbound in reversed(by_id.items()) if known.isdisjoint((key, inbound_digest(key)))]
 
 
 def _row(account: str, inbound: Inbound, words: StopWords, now: datetime) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from models import leases, queries
 from models.bulk import among
+from models.forgotten import suppressed
 from models.leases import Lease, Terms
 from models.moves import Home, Move, apply_expected, apply_moves
 from models.queries import due_messages
@@ -53,12 +54,12 @@ class Look:
     closing: list[Move]
 
 
-def look(session: Session, lease: Lease, brief: Brief, now: datetime, limit: int) -> Look:
-    """Reads only: so a look waits for no other writer, and none waits for it."""
+def look(session: Session, lease: Lease, brief: Brief, now: datetime, limit: int, key: Callable[[], bytes]) -> Look:
+    """Reads only: so a look waits for no other writer, and none waits for it. `key`: of erased numbers' digests."""
     rows = due_messages(session, lease.batch_id, now, limit)
     if not rows:
         return Look([], [])
-    opted_out = _opted_out(session, rows)
+    opted_out = _opted_out(session, rows, key)
     closing = [move for row in rows if (move := _closing(row, opted_out, brief.expires_at, now))]
     closed = {move.message_id for move in closing}
     due = _due(session.get_one(Campaign, lease.campaign_id), [row for row in rows if row.id not in closed])
@@ -71,9 +72,10 @@ def close(session: Session, moves: Sequence[Move], now: datetime) -> None:
     apply_moves(session, moves, now)
 
 
-def _opted_out(session: Session, rows: Sequence[queries.Due]) -> set[tuple[str, str]]:
-    wanted = among(session, Suppression.msisdn, {row.msisdn for row in rows})
-    return set(session.execute(select(Suppression.msisdn, Suppression.sender).where(wanted)))
+def _opted_out(session: Session, rows: Sequence[queries.Due], key: Callable[[], bytes]) -> set[tuple[str, str]]:
+    numbers = {row.msisdn for row in rows}
+    query = select(Suppression.msisdn, Suppression.sender).where(among(session, Suppression.msisdn, numbers))
+    return {*session.execute(query).tuples(), *suppressed(session, sorted(numbers), key)}
 
 
 def _closing(

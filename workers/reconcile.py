@@ -298,7 +298,7 @@ def _suppress(
         suppression_of(rows[owner].msisdn, rows[owner].account, report.failure, now)
         for owner, reports in groups.items()
         for report in reports
-        if report.failure is not None and policy.suppress_on.covers(report.failure)
+        if report.failure is not None and policy.suppress_on.covers(report.failure) and rows[owner].msisdn
     ]
     insert_new(session, Suppression, found)
 

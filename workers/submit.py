@@ -12,11 +12,13 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
 
+from config.own_keys import suppression_key
 from models import leases
 from models.moves import Home, Move
 from models.states import CampaignState, MessageState
@@ -96,6 +98,7 @@ class BatchWork:
         self._resume_at: datetime | None = None
         self._opens_at: datetime | None = None
         self._began = leased_at
+        self._key = partial(suppression_key, runtime.settings)
         self._way: Way | None = None
         self._shut: Wait | None = None
         self._waited = 0.0
@@ -156,7 +159,7 @@ class BatchWork:
     async def _look(self) -> None:
         now = self.runtime.now()
         while not self.waiting:
-            found = await self.runtime.read(look, self.lease, self.brief, now, SLICE)
+            found = await self.runtime.read(look, self.lease, self.brief, now, SLICE, self._key)
             self.waiting.extend(found.due)
             if not found.closing:
                 return

@@ -15,6 +15,7 @@ from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from models.msisdn import Msisdn
+from models.personal import ERASED_NUMBER
 from producer.api.context import Context, context_of
 from producer.api.problems import Problem, responses
 from producer.api.strict_json import StrictRequest, check_media_type
@@ -32,7 +33,9 @@ class Caller:
     scope: Scope
 
     def number(self, msisdn: str) -> str:
-        """A number as this caller may see it in a list."""
+        """A number as this caller may see it in a list; `(erased)` after retention."""
+        if not msisdn:
+            return ERASED_NUMBER
         return msisdn if self.scope.covers(Scope.SUBMIT) else Msisdn(msisdn).masked()
 
     @property

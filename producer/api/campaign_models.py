@@ -187,6 +187,7 @@ class CampaignSummary(BaseModel):
     start_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    purged_at: Annotated[datetime | None, Field(description="When retention erased its numbers and texts")]
     rows_total: int
     rows_accepted: int
     rows_rejected: int

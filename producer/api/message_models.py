@@ -17,7 +17,12 @@ class MessageOut(BaseModel):
 
     id: UUID
     row: Annotated[int, Field(description="Line or row of the recipient file")]
-    phone: Annotated[str, Field(description="E.164; masked for keys of scope read", examples=["+447700900123"])]
+    phone: Annotated[
+        str,
+        Field(
+            description="E.164; masked for keys of scope read; `(erased)` after retention", examples=["+447700900123"]
+        ),
+    ]
     country: str | None
     reference: str | None
     account: str

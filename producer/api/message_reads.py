@@ -52,7 +52,7 @@ def _facts(message: Message, caller: Caller) -> dict[str, Any]:
 def history(session: Session, message: Message, caller: Caller) -> MessageHistory:
     """Everything about one message."""
     text = message.text
-    if text is None:
+    if text is None and message.msisdn:  # of an erased number nobody shall see what it was told
         text = session.execute(select(Campaign.common_text).where(Campaign.id == message.campaign_id)).scalar_one()
     return MessageHistory(
         **_facts(message, caller),

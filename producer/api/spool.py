@@ -81,7 +81,7 @@ async def spooled(request: Request, folder: Path) -> AsyncIterator[Spooled]:
 
 
 def _open(folder: Path) -> BinaryIO:
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # the file itself is ours alone, and has no name
     return cast(BinaryIO, tempfile.TemporaryFile(dir=folder, prefix="upload-"))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
+from config.own_keys import suppression_key
 from models.msisdn import Msisdn, parse_msisdn
 from models.tables import Suppression
 from producer.api.access import Admin, Submitter, guarded_router
@@ -17,7 +19,7 @@ from producer.api.context import Context, Here
 from producer.api.posting import Once
 from producer.api.problems import Fault, Problem, pointer, responses
 from producer.api.values import Limit, Sender, Short, decode_cursor, encode_cursor, number_of
-from producer.suppressions import add_suppressions
+from producer.suppressions import add_suppressions, remove_suppressions
 
 router = guarded_router("suppressions")
 
@@ -129,11 +131,7 @@ def lift(
     """Only if the person asked to be written to again. Needs scope admin."""
     number = number_of(phone, here.settings.default_region or None)
     with here.database.write() as session:
-        gone = session.execute(
-            delete(Suppression)
-            .where(Suppression.msisdn == str(number), Suppression.sender == sender)
-            .returning(Suppression.msisdn)
-        ).first()
-    if gone is None:
+        gone = remove_suppressions(session, [str(number)], partial(suppression_key, here.settings), sender)
+    if not gone:
         raise Problem(404, "not-found", "this number is not suppressed so")
     return Response(status_code=204)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -12,6 +13,7 @@ from config.logging import configure_logging
 from config.prices import PricesError
 from config.settings import SettingsError, settings
 from models.database import DatabaseError
+from models.forgotten import WrongKey
 from producer.campaigns import CampaignError
 from producer.cli import (
     audit,
@@ -21,6 +23,7 @@ from producer.cli import (
     limits,
     operations,
     reports,
+    retention,
     schedule,
     send,
     services,
@@ -28,6 +31,7 @@ from producer.cli import (
     templates,
 )
 from producer.cli.output import complain
+from producer.erase import EraseRefused
 from producer.import_feed import ImportDied
 from producer.keys import ApiKeyError
 from producer.plan import RouteError
@@ -45,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (send, campaigns, audit, schedule, limits, operations, reports, services):
+for module in (send, campaigns, audit, schedule, limits, operations, reports, retention, services):
     module.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(templates.app, name="templates")
@@ -59,11 +63,14 @@ WRONG_INPUT = (
     SettingsError, AccountsError, PricesError, CampaignError, RouteError, FileError, EndpointError, ApiKeyError,
     QuotaExceeded,
 )  # fmt: skip
-FAILED = (WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError)
+FAILED = (
+    EraseRefused, WrongKey, WorkersError, ImportDied, DatabaseError, SQLAlchemyError, StartError, NoRedisError, OSError,
+)  # fmt: skip
 
 
 def main() -> None:
     """Run one command. What went wrong is one clear line on stderr, never a traceback."""
+    os.umask(0o077)  # databases, logs, rejects, exports: numbers and texts are for whoever runs this alone
     try:
         configure_logging(settings().log_format, settings().log_level)
         app()

@@ -189,7 +189,8 @@ def print_status(context: Context, campaign_id: UUID, as_json: bool) -> None:
     rows = [[name, *(states.get(state, 0) for state in used)] for name, states in sorted(standing.by_account.items())]
     rows.append(["total", *(standing.by_state.get(state, 0) for state in used)])
     reason = f" ({standing.campaign.state_reason})" if standing.campaign.state_reason else ""
-    title = f"{standing.campaign.name}: {standing.campaign.state}{reason}"
+    purged = f", purged on {standing.campaign.purged_at:%Y-%m-%d}" if standing.campaign.purged_at else ""
+    title = f"{standing.campaign.name}: {standing.campaign.state}{reason}{purged}"
     print_table(
         f"{title}, {standing.final:,} of {standing.messages:,} final",
         ["account", *map(str, used)],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from producer.cli.doctor import doctor
+from producer.cli.output import say
 
 
 def register(app: typer.Typer) -> None:
@@ -12,9 +15,18 @@ def register(app: typer.Typer) -> None:
     app.command()(migrate)
 
 
-def migrate() -> None:
-    """Bring the database to the newest schema."""
-    from producer.cli.context import open_context
+def migrate(
+    to: Annotated[str, typer.Option("--to", help="A revision, e.g. 0070; an earlier one goes back.")] = "head",
+) -> None:
+    """Bring the database to the newest schema, or back to that of an older version."""
+    from config.settings import settings
+    from models.database import Database
 
-    with open_context() as context:
-        context.database.check()
+    database = Database(settings().database_url)
+    try:
+        database.check()
+        database.migrate(to)
+        found, newest = database.schema()
+    finally:
+        database.close()
+    say(f"the schema is at {found}" + ("" if found == newest else f"; this version's own is {newest}"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from config.own_keys import suppression_key
 from models.msisdn import Msisdn, parse_msisdn
 from producer.audience import read_suppressed
 from producer.campaigns import CampaignError
@@ -64,7 +66,7 @@ def remove(
     with open_context() as context:
         found = [_number(text, region or context.settings.default_region or None) for text in numbers]
         with context.database.write() as session:
-            gone = remove_suppressions(session, found, sender)
+            gone = remove_suppressions(session, found, partial(suppression_key, context.settings), sender)
     say(f"{gone} suppressions lifted")
 
 

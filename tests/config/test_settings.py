@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from config.settings import REDIS_URL_FILE, Settings, SettingsError, load
+from config.settings import REDIS_URL_FILE, SECRETS, Settings, SettingsError, load
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +86,34 @@ def test_secrets_may_lie_in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert found.flower_password is not None
     assert found.flower_password.get_secret_value() == "s3cr3t"
     assert "s3cr3t" not in repr(found)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_every_secret_may_lie_in_a_file_that_its_variable_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "secret").write_text("redis://:s3cr3t-of-many-letters@h/0\n")
+    monkeypatch.setenv(f"DRUMLINE_{name.upper()}_FILE", str(tmp_path / "secret"))
+    found = load()
+    value = getattr(found, name)
+    assert (
+        value.get_secret_value() if isinstance(value, SecretStr) else value
+    ) == "redis://:s3cr3t-of-many-letters@h/0"
+    assert "s3cr3t" not in repr(found)
+
+
+def test_every_setting_that_is_a_secret_may_lie_in_a_file() -> None:
+    secret = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert secret | {"database_url", "redis_url"} == set(SECRETS)
+
+
+def test_the_variable_itself_wins_over_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DRUMLINE_DATABASE_URL", "postgresql://h/d")
+    monkeypatch.setenv("DRUMLINE_DATABASE_URL_FILE", str(tmp_path / "nothing"))
+    assert load().database_url == "postgresql://h/d"
+
+
+def test_a_secret_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DRUMLINE_REDIS_URL_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(SettingsError, match=r"DRUMLINE_REDIS_URL_FILE: .*nothing cannot be read"):
+        load()

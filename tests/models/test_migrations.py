@@ -5,15 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select
+from sqlalchemy import (
+    CHAR,
+    JSON,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Uuid,
+    inspect,
+    select,
+)
 
 import models.migrations
-from models.database import Database
+from models.database import Database, DatabaseError
 from models.states import CampaignState, MessageState
 from models.tables import Base, Campaign, Message
 from tests.support.postgres_server import EmbeddedPostgres
@@ -89,3 +106,94 @@ def test_every_single_step_can_be_undone_and_done_again(bare: Database) -> None:
     for _ in revisions():
         bare.migrate("+1")
     assert tables(bare) == set(Base.metadata.tables)
+
+
+def test_a_revision_that_does_not_exist_is_named(bare: Database) -> None:
+    bare.migrate()
+    with pytest.raises(DatabaseError, match="0042"):
+        bare.migrate("0042")
+
+
+# --- rows that live through every version ----------------------------------------------------------------------------
+
+
+def oldest_first() -> list[str]:
+    return list(reversed(revisions()))
+
+
+@pytest.mark.parametrize("since", oldest_first())
+def test_rows_written_under_any_version_survive_every_step_up_and_down_again(bare: Database, since: str) -> None:
+    bare.migrate(since)
+    written = write_rows(bare)
+    later = oldest_first()[oldest_first().index(since) + 1 :]
+    for revision in later:
+        bare.migrate(revision)
+        assert rows(bare, written) == written, f"lost on the way up to {revision}"
+    for revision in [*reversed(later[:-1]), since] if later else []:
+        bare.migrate(revision)
+        assert rows(bare, written) == written, f"lost on the way down to {revision}"
+
+
+Rows = dict[str, dict[str, Any]]
+"""By table: the one row in it, with the columns that were written."""
+
+
+def write_rows(database: Database) -> Rows:
+    """One row in every table of this version, with a value in every column."""
+    metadata = MetaData()
+    metadata.reflect(database.engine)
+    written: Rows = {}
+    with database.engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            if table.name != "alembic_version":
+                written[table.name] = row = {column.name: value_of(table.name, column) for column in table.columns}
+                connection.execute(table.insert(), [row])
+    return rows(database, written)
+
+
+def value_of(table: str, column: Column[Any]) -> Any:
+    """A value of the column's type; the same id everywhere, so that every foreign key finds its row."""
+    if column.name in {"id", "campaign_id", "endpoint_id"} and not isinstance(column.type, Integer):
+        return uuid_like(column)
+    match column.type:
+        case Uuid() | CHAR():
+            return uuid_like(column)
+        case Boolean():
+            return True
+        case Integer():
+            return 1
+        case Numeric() | Float():
+            return 0.5
+        case Date():
+            return NOW.date()
+        case DateTime():
+            return NOW if column.type.timezone else NOW.replace(tzinfo=None)
+        case LargeBinary():
+            return b"bytes"
+        case JSON():
+            return {"a": 1}
+        case _:
+            return WORDS.get((table, column.name), "words"[: getattr(column.type, "length", None)])
+
+
+WORDS = {("campaigns", "state"): "completed", ("messages", "state"): "delivered", ("batches", "state"): "done"}
+
+
+def uuid_like(column: Column[Any]) -> Any:
+    return ID if isinstance(column.type, Uuid) else ID.hex
+
+
+ID = UUID(int=7)
+
+
+def rows(database: Database, like: Rows) -> Rows:
+    """The rows of these tables, with these columns alone: what a later version adds is not asked for."""
+    metadata = MetaData()
+    metadata.reflect(database.engine)
+    found: Rows = {}
+    with database.engine.connect() as connection:
+        for name, columns in like.items():
+            table = metadata.tables[name]
+            row = connection.execute(table.select()).one()
+            found[name] = {column: row._mapping[column] for column in columns if column in row._mapping}
+    return found

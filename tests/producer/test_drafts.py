@@ -16,6 +16,7 @@ from models.tables import Draft, DraftPiece
 from models.types import new_id
 from producer import drafts
 from producer.drafts import LASTS, MOST_DRAFTS, PIECE, NoDraft
+from producer.erase import Keep, erase
 from producer.keys import create_key
 
 
@@ -114,3 +115,35 @@ def test_a_key_has_a_bounded_number_of_drafts(database: Database) -> None:
         for n in range(MOST_DRAFTS + 3):
             drafts.make(session, key, f"{n}", database.now() + timedelta(seconds=n))
     assert count(database, Draft) == MOST_DRAFTS
+
+
+FILES = {
+    "as it is": (b"phone,name\n+447700900123,Ann\n", True),
+    "with blanks": (b"phone\n07700 900 123\n", True),
+    "utf-16": ("phone\n+447700900123\n".encode("utf-16"), True),
+    "packed": (b"\x1f\x8b anything", True),
+    "over two pieces": (b"x" * (PIECE - 5) + b"+447700900123", True),
+    "another": (b"phone\n+447700900124\n", False),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_draft_that_may_hold_a_number_is_found_however_it_is_written(database: Database, case: str) -> None:
+    data, expected = FILES[case]
+    key = key_of(database)
+    draft = draft_of(database, key)
+    blob = drafts.store(database, draft, io.BytesIO(data))
+    with database.write() as session:
+        drafts.get(session, draft, key).file_id = blob
+    assert drafts.holding(database, "447700900123") == ([draft] if expected else [])
+
+
+def test_a_number_is_erased_with_the_drafts_that_hold_it(database: Database) -> None:
+    key = key_of(database)
+    holding, other = draft_of(database, key), draft_of(database, key)
+    with database.write() as session:
+        drafts.answer(drafts.get(session, holding, key), "recipients", {"pasted": "+44 7700 900123"}, database.now())
+    done = erase(database, "+447700900123", Keep.NOTHING, lambda: b"k" * 32)
+    assert done.others == 1
+    with database.read() as session:
+        assert session.execute(select(Draft.id)).scalars().all() == [other]

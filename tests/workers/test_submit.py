@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from config.own_keys import suppression_key
+from models.forgotten import WrongKey, forget
 from models.queries import insert_new
 from models.states import BatchState, CampaignState
 from models.states import MessageState as S
@@ -252,6 +256,26 @@ def test_who_opted_out_after_the_import_gets_nothing(world: World) -> None:
     world.submit(sent.batch)
     assert world.states() == [S.SUPPRESSED, S.SUPPRESSED, S.SUBMITTED]
     assert world.line.ids() == [str(sent.messages[2])]
+
+
+def test_who_was_erased_and_does_not_want_to_be_written_to_gets_nothing(world: World, tmp_path: Path) -> None:
+    world.settings.state_dir = tmp_path
+    sent = world.campaign(2)
+    with world.database.write() as session:
+        forget(session, number(1), partial(suppression_key, world.settings), world.clock(), add=True)
+    world.submit(sent.batch)
+    assert world.states() == [S.SUPPRESSED, S.SUBMITTED]
+
+
+def test_without_the_key_of_erased_suppressions_nothing_leaves(world: World, tmp_path: Path) -> None:
+    world.settings.state_dir = tmp_path
+    sent = world.campaign(2)
+    with world.database.write() as session:
+        forget(session, "+447700900999", lambda: b"the key of another machine", world.clock(), add=True)
+    with pytest.raises(WrongKey, match=r"restore suppression\.key"):
+        world.submit(sent.batch)
+    assert world.states() == [S.QUEUED, S.QUEUED]
+    assert world.line.ids() == []
 
 
 def test_what_could_not_leave_in_time_never_leaves(world: World) -> None:
