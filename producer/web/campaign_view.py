@@ -85,6 +85,8 @@ class CampaignView:
     @property
     def final(self) -> bool:
         """Nothing on the page will change any more."""
+        if self.campaign.purged_at is not None:
+            return True
         known = self.breakdown is not None and self.breakdown.messages == self.progress.messages
         return self.progress.over and known
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ from fastapi.responses import RedirectResponse
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
+from config.own_keys import suppression_key
 from models.msisdn import BadNumber, Msisdn, parse_msisdn
 from models.plain import storable
 from models.tables import Suppression
@@ -157,7 +159,8 @@ def lift(here: Here, viewer: Chief, form: Form) -> Response:
     if not isinstance(number, Msisdn):
         raise Problem(422, "invalid-request", number.reason)
     with here.database.write() as session:
-        gone = remove_suppressions(session, [str(number)], storable(text_of(form, "sender"))[:MOST_SENDER])
+        key = partial(suppression_key, here.settings)
+        gone = remove_suppressions(session, [str(number)], key, storable(text_of(form, "sender"))[:MOST_SENDER])
     if not gone:
         raise Problem(404, "not-found", "this number is not suppressed so; perhaps somebody was quicker")
     return RedirectResponse(f"/suppressions?done=lifted-{gone}", 303)

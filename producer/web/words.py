@@ -72,6 +72,7 @@ EVENTS: Mapping[str, str] = {
     "cancelled": "Cancelled",
     "completed": "Completed",
     "failed": "Import failed",
+    "purged": "Numbers and texts erased",
     "retried": "Failures sent again",
     "canary_left": "Canary has left",
     "canary_passed": "Canary passed",
