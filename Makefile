@@ -16,11 +16,16 @@ $(VENV)/.ready: requirements-dev.lock .ci/make-env
 test: env  ## run the whole test suite
 	$(PY) -m pytest -n 2 --dist loadgroup
 
-lint: env  ## ruff, mypy strict, import contracts
+lint: env  ## ruff, bandit, mypy strict, import contracts
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit --quiet -c pyproject.toml -r config models providers producer workers sandbox
+
+AUDIT ?=
+audit: env  ## known flaws in the locked packages (AUDIT=--may-be-unreachable where the network may be closed)
+	$(PY) .ci/audit $(AUDIT) requirements.lock
 
 lock:  ## renew both lock files (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml --extra tracing -o requirements.lock
@@ -54,4 +59,4 @@ screenshots: env  ## the pictures of docs/dashboard.md (needs Chromium)
 	@$(PY) -m bench.screenshots
 	@$(PY) -m bench.wizard_shots
 
-.PHONY: help env test lint lock bench-import demo up chaos bench-limits bench-dlr bench-ui screenshots
+.PHONY: help env test lint audit lock bench-import demo up chaos bench-limits bench-dlr bench-ui screenshots

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import heartbeat_sent, setup_logging, task_postrun, task_prerun, worker_init, worker_shutdown
 from kombu import Queue
 
-from config import names
+from config import names, tracing
 from config.accounts import load_accounts
 from config.logging import configure_logging
 from config.settings import Settings, settings
@@ -53,7 +54,7 @@ def make_app(configured: Settings) -> Celery:
         },
         broker_connection_max_retries=None,  # Redis may be away for hours: nobody has to start the workers again
         beat_schedule=_beat(accounts, configured),
-        beat_scheduler="celery.beat:Scheduler",  # nothing to remember between starts, so no file to spoil or to share
+        beat_scheduler="config.clock:Clock",
         beat_max_loop_interval=1,
         timezone="UTC",
     )
@@ -92,6 +93,39 @@ def _beat(accounts: list[str], configured: Settings) -> dict[str, Any]:
     }
     purge = {"purge": _tick(names.PURGE, PURGE_EVERY, names.CONTROL_QUEUE)} if configured.purge_after_days else {}
     return {**shared, **snapshots, **purge}
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types
+def _trace_worker(**_: Any) -> None:
+    if settings().tracing_endpoint:
+        from config import tracing_celery
+
+        tracing.start(settings(), "worker")
+        tracing_celery.connect()
+
+
+@heartbeat_sent.connect  # type: ignore[untyped-decorator]  # as above
+def _worker_lives(sender: Any = None, **_: Any) -> None:
+    """Every two seconds, as long as the worker has its connection to Redis."""
+    from config.clock import say_alive  # the API has no use for beat
+
+    say_alive(sender.eventer.hostname.partition("@")[0])
+
+
+@task_prerun.connect  # type: ignore[untyped-decorator]  # as above
+def _name_task(task_id: str = "", task: Any = None, **_: Any) -> None:
+    """Every line that a task logs says which task it was; the coroutines it starts take this along."""
+    structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect  # type: ignore[untyped-decorator]  # as above
+def _forget_task(**_: Any) -> None:
+    structlog.contextvars.unbind_contextvars("task", "task_id")
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]  # as above
+def _last_spans(**_: Any) -> None:
+    tracing.stop()
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]  # Celery ships no types

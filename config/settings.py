@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     flower_password: SecretStr | None = None
     flower_url: str = ""  # where browsers reach Flower, for the dashboard's link, e.g. https://flower.example.com
 
+    metrics_token: SecretStr | None = None  # lets Prometheus read /metrics without an API key
+    tracing_endpoint: str = ""  # OTLP over HTTP, e.g. http://127.0.0.1:4318/v1/traces; empty: no traces
+    tracing_sample: float = Field(1.0, ge=0.0, le=1.0)  # share of the traces that are kept
+
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

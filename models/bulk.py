@@ -31,10 +31,10 @@ def among(session: Session, column: InstrumentedAttribute[Any], values: Iterable
     name, table = column.key, column.class_.__tablename__
     if session.get_bind().dialect.name == "postgresql":
         kind = _json_type(column.property.columns[0])
-        given = f"SELECT value::{kind} FROM json_array_elements_text(CAST(:{name}_among AS json)) AS value"  # noqa: S608  # names are ours
+        given = f"SELECT value::{kind} FROM json_array_elements_text(CAST(:{name}_among AS json)) AS value"  # nosec B608  # noqa: S608  # names are ours
         wanted = list(values)
     else:
-        given = f"SELECT value FROM json_each(:{name}_among)"  # noqa: S608  # as above
+        given = f"SELECT value FROM json_each(:{name}_among)"  # nosec B608  # noqa: S608  # as above
         wanted = [value.hex if isinstance(value, UUID) else value for value in values]
     condition = text(f"{table}.{name} IN ({given})")
     return condition.bindparams(bindparam(f"{name}_among", orjson.dumps(wanted).decode(), String()))
@@ -153,12 +153,12 @@ def _update(
         given |= {key: f"?{place}" for place, key in enumerate((*new, "", *old), 1)}
         places = ["value"] if len(several) == 1 else [f"json_extract(value, '$[{n}]')" for n in range(len(several))]
         picked = ", ".join(f"{place} AS {key}" for place, key in zip(places, several, strict=True))
-        source = f"(SELECT {picked} FROM json_each(?{len(new) + 1})) AS v"  # noqa: S608  # as above
+        source = f"(SELECT {picked} FROM json_each(?{len(new) + 1})) AS v"  # nosec B608  # noqa: S608  # as above
     sets = ", ".join(f"{name} = {_new(name, given[name])}" for name in names)
     still = "".join(f" AND t.{name} = {given[f'was_{name}']}" for name in expected)
     # SQLite knows only the updated table here and takes no other name for it; PostgreSQL knows both.
     told = f" RETURNING {'t.id' if dialect == 'postgresql' else 'id'}" if expected else ""
-    return f"UPDATE {table.name} AS t SET {sets} FROM {source} WHERE t.id = {given['id']}{still}{told}"  # noqa: S608  # as above
+    return f"UPDATE {table.name} AS t SET {sets} FROM {source} WHERE t.id = {given['id']}{still}{told}"  # nosec B608  # noqa: S608  # as above
 
 
 def _new(name: str, value: str) -> str:
@@ -169,7 +169,7 @@ def _new(name: str, value: str) -> str:
 def _insert(dialect: str, table: Table, names: tuple[str, ...]) -> str:
     listed = ", ".join(names)
     if dialect == "postgresql":
-        source = f"SELECT {listed} FROM {_records(table, names)}"  # noqa: S608  # as above
+        source = f"SELECT {listed} FROM {_records(table, names)}"  # nosec B608  # noqa: S608  # as above
     else:
         source = f"VALUES ({', '.join('?' for _ in names)})"
     return f"INSERT INTO {table.name} ({listed}) {source} ON CONFLICT DO NOTHING"

@@ -25,7 +25,7 @@ def insert_rows(session: Session, table: type[Base], columns: Sequence[str], row
         _copy(session, f"COPY {table.__tablename__} ({names}) FROM STDIN", rows)
         return
     marks = ", ".join("?" * len(columns))
-    statement = f"INSERT INTO {table.__tablename__} ({names}) VALUES ({marks})"  # noqa: S608 - names are ours
+    statement = f"INSERT INTO {table.__tablename__} ({names}) VALUES ({marks})"  # nosec B608  # noqa: S608 - names are ours
     session.connection().exec_driver_sql(statement, list(map(tuple, rows)))
 
 

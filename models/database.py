@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from models.queueing import WriterQueue
+from models.tallies import Tallies
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("drumline.database")
 
 CLOCK_SECONDS = 10.0
+LAST_TALLIES_SECONDS = 2.0
 DEADLOCK_TRIES = 4
 _DEADLOCKS = frozenset({"40P01", "40001"})  # deadlock detected, serialization failure: nothing of it was committed
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -68,6 +70,7 @@ class Database:
         if self.dialect == "sqlite" and parsed.database:
             _make_private(Path(parsed.database))
         self.engine: Engine = create_engine(parsed, hide_parameters=True, **_engine_options(self.dialect, pool_size))
+        self.tallies = Tallies()
         self._clock: tuple[datetime, float] | None = None
         self._clock_lock = threading.Lock()
         self._asking = False
@@ -85,6 +88,22 @@ class Database:
         """
         with self._writers, Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+        if counted := session.info.get("tallies"):
+            self.tallies.absorb(counted)
+        if self.tallies.due():
+            self.flush_tallies()
+
+    def flush_tallies(self) -> None:
+        """Write what was counted for the metrics. Nobody's work fails for that: what cannot be written waits."""
+        counts = self.tallies.take()
+        if not counts:
+            return
+        try:
+            with self._writers, Session(self.engine) as session, session.begin():
+                self.tallies.write(session, counts)
+        except SQLAlchemyError as error:
+            self.tallies.absorb(counts)
+            log.warning("the metrics' counters were not written: %s", type(error).__name__)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -136,6 +155,12 @@ class Database:
             self._asking = False
 
     def close(self) -> None:
+        """The last counters of the metrics are written if that takes but a moment: a database that is away must not
+        keep the process from ending."""
+        if self.tallies.waiting():
+            last = threading.Thread(target=self.flush_tallies, name="last-tallies", daemon=True)
+            last.start()
+            last.join(LAST_TALLIES_SECONDS)
         self.engine.dispose()
         if self._queue is not None:
             self._queue.close()

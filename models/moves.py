@@ -21,8 +21,9 @@ from sqlalchemy.orm import Session
 from models.bulk import among, update_by_id, update_expected
 from models.outbox import note_moves
 from models.plain import trail_line
-from models.states import FINAL, MessageState, may
+from models.states import ACCEPTED_ONCE, FINAL, MessageState, may
 from models.tables import CampaignCount, Message
+from models.tallies import Tally, code_label, tally
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]  # declared as FromClause, is a Table
 _COUNTS: Table = CampaignCount.__table__  # type: ignore[assignment]  # as above
@@ -99,6 +100,7 @@ def apply_moves(
     _write(session, [move for move, _ in allowed], now)
     done = [Moved(row.message_id, row.campaign_id, row.account, row.state, move.new) for move, row in allowed]
     count(session, done)
+    _tally(session, Counter((row.account, row.state, move.new, move.values.get("code")) for move, row in allowed))
     note_moves(session, [(item.campaign_id, item.message_id, item.new) for item in done], now)
     return done
 
@@ -149,6 +151,7 @@ def _tell(session: Session, old: MessageState, done: Sequence[tuple[Home, Move]]
         delta[(home.campaign_id, home.account, old)] -= n
         delta[(home.campaign_id, home.account, new)] += n
     add_counts(session, delta)
+    _tally(session, Counter((home.account, old, move.new, move.values.get("code")) for home, move in done))
     note_moves(session, [(home.campaign_id, move.message_id, move.new) for home, move in done], now)
 
 
@@ -172,6 +175,7 @@ def move_all(session: Session, which: ColumnElement[bool], old: MessageState, mo
     )
     rows = session.execute(statement).all()
     moved = Counter((campaign_id, account) for _, campaign_id, account in rows)
+    _tally(session, Counter((account, old, move.new, move.values.get("code")) for _, _, account in rows))
     note_moves(session, [(campaign_id, message_id, move.new) for message_id, campaign_id, _ in rows], now)
     delta: Counter[tuple[UUID, str, str]] = Counter()
     for (campaign_id, account), n in moved.items():
@@ -179,6 +183,21 @@ def move_all(session: Session, which: ColumnElement[bool], old: MessageState, mo
         delta[(campaign_id, account, move.new)] += n
     add_counts(session, delta)
     return moved.total()
+
+
+_NOT_YET_TAKEN = frozenset({MessageState.QUEUED, MessageState.SUBMITTING, MessageState.UNKNOWN})
+
+
+def _tally(session: Session, ways: Mapping[tuple[str, MessageState, MessageState, str | None], int]) -> None:
+    """What the metrics tell of these moves (account, old, new, code). A later report that names another end counts as
+    one more outcome."""
+    for (account, old, new, code), n in ways.items():
+        if old in _NOT_YET_TAKEN and new in ACCEPTED_ONCE:
+            tally(session, Tally.SUBMITTED, account, n=n)
+        if new in FINAL:
+            tally(session, Tally.OUTCOMES, account, (new, code_label(code)), n)
+        elif new is MessageState.UNKNOWN:
+            tally(session, Tally.UNKNOWN, account, n=n)
 
 
 def _write(session: Session, moves: Iterable[Move], now: datetime) -> None:

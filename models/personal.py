@@ -58,6 +58,7 @@ KEPT: Mapping[str, frozenset[str]] = {
     "api_keys": frozenset({"name", "prefix", "digest", "scope"}),
     "event_endpoints": frozenset({"url", "last_error"}),
     "web_sessions": frozenset({"digest"}),
+    "tallies": frozenset({"name", "account", "labels"}),
 }  # fmt: skip
 """Columns that are ours or the operator's: configuration, names, states, codes, digests."""
 

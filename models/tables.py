@@ -394,6 +394,17 @@ class AccountStatus(Base):
     virtual_time: Mapped[float] = mapped_column(Double, default=0.0)
 
 
+class TallyRow(Base):
+    """A counter of the metrics, over all processes; see `models.tallies`. It only ever grows."""
+
+    __tablename__ = "tallies"
+
+    name: Mapped[str] = mapped_column(String(30), primary_key=True)
+    account: Mapped[str] = mapped_column(String(31), primary_key=True)
+    labels: Mapped[str] = mapped_column(String(80), primary_key=True)  # values joined by |
+    n: Mapped[float] = mapped_column(Double, default=0.0)
+
+
 class Suppression(Base):
     """An opted-out MSISDN; `sender` empty means every sender."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -18,7 +19,7 @@ import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from config import names
+from config import names, tracing
 from config.accounts import Account
 from config.pace import MOST_IN_BATCH, message_rate
 from models.database import Database
@@ -41,16 +42,22 @@ class Job:
 
 def dispatch(database: Database, accounts: Mapping[str, Account], send_task: SendTask, now: datetime) -> int:
     """One round over all accounts; the number of batches put on Redis. Safe to run twice at once."""
-    jobs: list[Job] = []
+    began, jobs = time.time_ns(), list[Job]()
     for account in accounts.values():
         with database.write() as session:
             jobs += choose(session, account, now)
     # Committed first, sent afterwards: a job never runs ahead of its batch; what gets lost here the sweep finds.
+    if jobs:
+        with tracing.span("dispatch", begin_ns=began, batches=len(jobs)):
+            _send(jobs, send_task)
+    return len(jobs)
+
+
+def _send(jobs: Sequence[Job], send_task: SendTask) -> None:
     for job in jobs:
         send_task(
             names.SUBMIT_BATCH, args=[str(job.batch_id)], queue=names.submit_queue(job.account), ignore_result=True
         )
-    return len(jobs)
 
 
 LEAST_DEPTH, MOST_DEPTH = 2, 8

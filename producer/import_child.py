@@ -20,7 +20,7 @@ def main(commands: IO[bytes], answers: IO[bytes]) -> None:
     """Read the plan, say what the file is, take the numbers, give slices to the end."""
     gc.freeze()
     gc.set_threshold(500_000, 50, 50)  # rows make no cycles: looking for them is a sixth of the time
-    plan, where, hint = pickle.loads(read_frame(commands))  # noqa: S301 - from our own parent
+    plan, where, hint = pickle.loads(read_frame(commands))  # nosec B301  # noqa: S301 - from our own parent
     try:
         _import(plan, _open(where), hint, commands, answers)
     except FileError as error:

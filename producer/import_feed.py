@@ -123,7 +123,7 @@ class ChildFeed:
         """What a frame holds; FileError and a silent death are raised."""
         if not frame:
             raise ImportDied(f"the process that read the file ended with code {self._child.wait()}")
-        kind, value = marshal.loads(frame)  # noqa: S302 - from our own child
+        kind, value = marshal.loads(frame)  # nosec B302  # noqa: S302 - from our own child
         if kind == "file error":
             fault, text, row, column = value
             raise FileError(FileFault(fault), text, row=row, column=column)

@@ -15,12 +15,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
+import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from config import tracing
 from config.accounts import Account
 from models.copying import insert_rows
 from models.database import Database
@@ -30,6 +32,7 @@ from models.queries import note_event
 from models.states import CampaignState, MessageState
 from models.steering import steering_of
 from models.tables import Batch, Campaign, Message, Reject, Source
+from models.tallies import Tally, tally
 from producer import quota
 from producer.campaigns import CampaignError, begin_streaming, sender_for
 from producer.import_feed import CHILD_FROM, open_feed
@@ -95,6 +98,14 @@ class Importer:
     ) -> Imported:
         """One more file for a draft. Raises FileError (the file), CampaignError (the campaign), ImportDied; then
         nothing of the file is kept, save by a campaign with `stream` that has begun to send."""
+        ids: dict[str, Any] = {"campaign": str(campaign_id)}
+        with structlog.contextvars.bound_contextvars(**ids), tracing.span("import", **ids) as span:
+            imported = self._run(campaign_id, source, hint, name)
+            span.set_attribute("drumline.accepted", imported.accepted)
+            span.set_attribute("drumline.rejected", imported.rejected)
+            return imported
+
+    def _run(self, campaign_id: UUID, source: BinaryIO | Path, hint: Hint | None, name: str | None) -> Imported:
         with self.database.read() as session:
             plan = self._plan(session, campaign_id)
         with closing(open_feed(plan, self.providers, source, hint or Hint(), self.child_from)) as feed:
@@ -165,6 +176,8 @@ class Importer:
             insert_rows(session, Message, MESSAGE, part.messages)
             insert_rows(session, Reject, REJECT, part.rejects)
             queued = str(MessageState.QUEUED)
+            tally(session, Tally.IMPORTED, "", ("accepted",), part.accepted - job.accepted)
+            tally(session, Tally.IMPORTED, "", ("rejected",), part.rejected - job.rejected)
             add_counts(session, {(job.campaign_id, account, queued): n for account, n in part.queued.items()})
             campaign.import_until = now + timedelta(seconds=IMPORT_LEASE)
             _total(campaign, job, part)

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from config import tracing
 from models.database import Database
 from models.moves import Move, apply_moves
 from models.queries import note_event
@@ -68,8 +69,10 @@ def plan_all(database: Database, now: datetime, budget: float = BUDGET) -> int:
     for campaign_id, account in waiting:
         done = AT_ONCE
         while done == AT_ONCE and time.monotonic() < until:
-            with database.write() as session:
-                done = plan_some(session, campaign_id, account, now)
+            with tracing.span("plan", campaign=str(campaign_id), account=account) as span:
+                with database.write() as session:
+                    done = plan_some(session, campaign_id, account, now)
+                span.set_attribute("drumline.batches", done)
             planned += done
     return planned
 

@@ -75,7 +75,7 @@ def close(session: Session, moves: Sequence[Move], now: datetime) -> None:
 def _opted_out(session: Session, rows: Sequence[queries.Due], key: Callable[[], bytes]) -> set[tuple[str, str]]:
     numbers = {row.msisdn for row in rows}
     query = select(Suppression.msisdn, Suppression.sender).where(among(session, Suppression.msisdn, numbers))
-    return {*session.execute(query).tuples(), *suppressed(session, sorted(numbers), key)}
+    return {*session.execute(query), *suppressed(session, sorted(numbers), key)}
 
 
 def _closing(

@@ -18,6 +18,7 @@ from redis.exceptions import LockError, RedisError
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from config import tracing
 from models.queries import account_status
 from models.states import OPEN_AT_PROVIDER, MessageState
 from models.tables import AccountStatus, InboxPage, Message
@@ -53,7 +54,10 @@ async def poll_reports(runtime: Runtime, account_name: str) -> int:
         log.warning("poll_without_lock_refused", account=account_name, error=type(error).__name__)
         return 0
     try:
-        return await _poll(runtime, account, lock)
+        with tracing.span("poll", account=account_name) as span:
+            stored = await _poll(runtime, account, lock)
+            span.set_attribute("drumline.pages", stored)
+            return stored
     finally:
         try:
             await lock.release()

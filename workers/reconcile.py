@@ -8,6 +8,7 @@ of the provider's id.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from models.queries import insert_new
 from models.states import FINAL, MessageState
 from models.stopwords import StopWords
 from models.tables import DeliveryReport, InboxPage, Message, Suppression, message_id_of
+from models.tallies import Tally, tally, tally_value
 from models.types import storable
 from providers.base import Provider, Report
 from workers.fold import Verdict, fold, is_older_try, is_simple
@@ -103,9 +105,21 @@ def _settle_new(session: Session, arrived: Sequence[Arrived], now: datetime, pol
     known = _known(session, first)
     fresh = [one for key, one in reversed(first.items()) if key not in known]
     settled = _settle_safely(session, [Item(one.account, one.report) for one in fresh], now, policy)
+    _tally(session, fresh, settled, now)
     rows = [_new_row(one, done, now) for one, done in zip(fresh, settled, strict=True)]
     _keep(session, rows)
     return settled
+
+
+def _tally(session: Session, fresh: Sequence[Arrived], settled: Sequence[Settled], now: datetime) -> None:
+    """What the metrics tell of reports: what each did, and how long after its arrival."""
+    kinds = Counter(
+        (one.account, str(one.report.state or "none"), done.effect) for one, done in zip(fresh, settled, strict=True)
+    )
+    for (account, state, effect), n in kinds.items():
+        tally(session, Tally.REPORTS, account, (state, effect.replace(" ", "_")), n)
+    for (account, received_at), n in Counter((one.account, one.received_at) for one in fresh).items():
+        tally_value(session, Tally.REPORT_DELAY, account, max(0.0, (now - received_at).total_seconds()), n)
 
 
 def _keep(session: Session, rows: Sequence[dict[str, Any]]) -> None:

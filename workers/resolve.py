@@ -267,7 +267,7 @@ async def charged_send(
     attempt_id, passed = await _permit_for(runtime, account, gate, kind)
     started = time.monotonic()
     try:
-        reply = await account.client.send(request)
+        reply = await account.exchange(request, kind)
     except (NotSent, OutcomeUnknown) as error:
         await gate.failed(error, passed)
         await runtime.recorder.record(
@@ -344,7 +344,7 @@ async def _replayed(
     account: AccountRuntime, case: Case, request: Request, passed: Any
 ) -> tuple[Outcome, int | None, str | None]:
     try:
-        reply = await account.client.send(request)
+        reply = await account.exchange(request, "replay", messages=1)
     except (NotSent, OutcomeUnknown) as error:
         await account.gate.failed(error, passed)
         return Unclear(error.reason), getattr(error, "partial", None), None

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
 
 import structlog
 import uvloop
@@ -29,15 +30,16 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from config import names
+from config import names, tracing
 from config.accounts import Account, AccountsError
 from config.settings import Settings
 from models.database import DEADLOCK_TRIES, PASSING_ERRORS, Database, is_deadlock
 from models.steering import Caps
+from models.tallies import Tallies, Tally
 from providers.accounts import open_provider
 from providers.base import LookUpPolicy, Provider
 from providers.http import Carrier, ConnectionSettings, HttpClient
-from providers.wire import Reply, Request
+from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.breaker import BreakerPolicy, CircuitBreaker
 from workers.chunks import Cap, request_cap
 from workers.decide import Rules
@@ -79,6 +81,7 @@ class AccountRuntime:
     policy: LookUpPolicy  # of the adapter, where the account does not say otherwise
     desk: Desk
     pace: IntentPace
+    tallies: Tallies
     in_flight: int = 0
 
     @property
@@ -94,10 +97,30 @@ class AccountRuntime:
     def returned(self) -> None:
         self.in_flight -= 1
 
-    async def send(self, request: Request, not_after: float) -> Reply:
-        """Send, unless the caller's right to do so ended (monotonic seconds): looked at right before the first byte.
-        Raises NotSent or OutcomeUnknown."""
-        return await self.client.send(replace(request, not_after=not_after))
+    async def exchange(self, request: Request, kind: str, batch_id: UUID | None = None, messages: int = 0) -> Reply:
+        """Send one request and count its answer. `kind` as in Attempt. Raises NotSent or OutcomeUnknown."""
+        if not tracing.on:
+            return await self._counted(request, kind)
+        with tracing.span(f"{kind} request", account=self.name, batch=str(batch_id or ""), messages=messages) as span:
+            reply = await self._counted(request, kind)
+            span.set_attribute("http.response.status_code", reply.status)
+            return reply
+
+    async def _counted(self, request: Request, kind: str) -> Reply:
+        began, status = time.monotonic(), "given_up"
+        try:
+            reply = await self.client.send(request)
+            status = str(reply.status)
+            return reply
+        except NotSent:
+            status = "not_sent"
+            raise
+        except OutcomeUnknown:
+            status = "no_answer"
+            raise
+        finally:
+            self.tallies.add(Tally.REQUESTS, self.name, (kind, status))
+            self.tallies.observe(Tally.REQUEST_TIME, self.name, time.monotonic() - began)
 
 
 class Runtime:
@@ -285,6 +308,7 @@ class Runtime:
             gate=gates.submit,
             desk=Desk(gates.submit, lambda: pace.horizon),
             pace=pace,
+            tallies=self.database.tallies,
             poll_gate=gates.poll,
             policy=policy,
             cap=request_cap(provider.max_recipients, (*account.limits, *account.sender_limits)),

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -18,14 +19,16 @@ from uuid import UUID
 
 import structlog
 
+from config import tracing
 from config.own_keys import suppression_key
 from models import leases
 from models.moves import Home, Move
 from models.states import CampaignState, MessageState
+from models.tallies import Tally
 from models.types import new_id
 from providers.base import Outcome, Refused, Submission, Unclear
 from providers.mark import watched
-from providers.wire import NotSent, OutcomeUnknown, Reply, Request
+from providers.wire import NotSent, OutcomeUnknown, Reply
 from workers.brief import defer
 from workers.chunk import Chunk, Due
 from workers.chunks import Cap, cut
@@ -71,9 +74,13 @@ async def submit_batch(runtime: Runtime, batch_id: UUID) -> Ended:
     )
     if taken is None:
         return Ended.NOT_OURS
-    work = BatchWork(runtime, await runtime.account(taken.lease.account), taken, started)
-    with structlog.contextvars.bound_contextvars(batch=str(batch_id), account=taken.lease.account):
+    lease = taken.lease
+    work = BatchWork(runtime, await runtime.account(lease.account), taken, started)
+    ids: dict[str, Any] = {"campaign": str(lease.campaign_id), "batch": str(batch_id), "account": lease.account}
+    with structlog.contextvars.bound_contextvars(**ids), tracing.span("batch", **ids) as span:
         ended = await work.run()
+        span.set_attribute("drumline.ended", str(ended))
+        span.set_attribute("drumline.requests", work.requests)
         log.debug("batch_ended", ended=str(ended), requests=work.requests)
     return ended
 
@@ -186,6 +193,9 @@ class BatchWork:
             self.waiting.extendleft(reversed(chunk.due))
 
     async def _wait(self, answer: Wait) -> bool:
+        tallies = self.runtime.database.tallies
+        tallies.add(Tally.WAITS, self.account.name, (answer.door,))
+        tallies.add(Tally.WAIT_TIME, self.account.name, (answer.door,), answer.seconds)
         if self._too_long(answer):
             self._stop(Ended.WAITING)
             # What holds for the whole account is said of the account: it may be opened again sooner.
@@ -270,7 +280,7 @@ class BatchWork:
             await self._record_unsent(chunk)
             return
         started = time.monotonic()
-        answer = await self._exchange(chunk.request, min(latest, self._safe_until))
+        answer = await self._exchange(chunk, min(latest, self._safe_until))
         elapsed = time.monotonic() - started
         if isinstance(answer, Reply):
             submission = self.account.provider.read_submit(chunk.messages, answer)
@@ -301,13 +311,14 @@ class BatchWork:
         answer = await self.account.gate.one(cost, left, self._way.tolls)
         return None if isinstance(answer, Wait) else answer
 
-    async def _exchange(self, request: Request, not_after: float) -> Reply | NotSent | OutcomeUnknown:
-        """The answer, or what is known without one."""
+    async def _exchange(self, chunk: Chunk, not_after: float) -> Reply | NotSent | OutcomeUnknown:
+        """The answer, or what is known without one. Nothing leaves after `not_after` (monotonic seconds)."""
         flight = asyncio.current_task()
         with watched() as watch:
             try:
                 self.airborne.add(flight)
-                return await self.account.send(request, not_after)
+                request = replace(chunk.request, not_after=not_after)  # looked at right before the first byte
+                return await self.account.exchange(request, "submit", self.lease.batch_id, len(chunk.messages))
             except (NotSent, OutcomeUnknown) as error:
                 return error
             except asyncio.CancelledError:

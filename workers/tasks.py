@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
@@ -12,7 +13,7 @@ from celery import shared_task
 from celery.signals import worker_process_shutdown, worker_shutdown, worker_shutting_down
 from sqlalchemy.orm import Session
 
-from config import names
+from config import names, tracing
 from config.accounts import load_accounts
 from config.celery_app import app
 from config.settings import settings
@@ -100,9 +101,12 @@ def apply_reports() -> None:
     provider_of = here.adapter
     policy = policy_of(here.settings)
     for _ in range(ROUNDS):
+        began = time.time_ns()
         effect = here.in_write(apply_inbox, provider_of, here.now(), policy)
         if not effect:
             return
+        with tracing.span("apply reports", begin_ns=began, pages=effect.pages, reports=effect.reports) as span:
+            span.set_attribute("drumline.moved", effect.moved)
 
 
 @shared_task(name=names.DELIVER_EVENTS)

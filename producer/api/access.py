@@ -52,16 +52,20 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request.state.caller = await run_in_threadpool(authenticate, request)
-            if self.body_field is None:
-                return await handler(request)
-            strict = StrictRequest(request.scope, request.receive)
-            check_media_type(strict, await strict.body())
-            return await handler(strict)
+            named = {"api_key_name": request.state.caller.name}
+            if campaign := request.path_params.get("campaign_id"):
+                named["campaign"] = str(campaign)[:36]
+            with structlog.contextvars.bound_contextvars(**named):
+                if self.body_field is None:
+                    return await handler(request)
+                strict = StrictRequest(request.scope, request.receive)
+                check_media_type(strict, await strict.body())
+                return await handler(strict)
 
         return guarded
 
 
-_BEARER = Security(
+BEARER = Security(
     HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key made by `drumline keys create`, `dk_…`")
 )
 
@@ -72,14 +76,14 @@ def guarded_router(tag: str, prefix: str = "/v1") -> APIRouter:
         prefix=prefix,
         tags=[tag],
         route_class=GuardedRoute,
-        dependencies=[_BEARER],
+        dependencies=[BEARER],
         responses=responses(401, 403, 422, 429, 503),
     )
 
 
 def authenticate(request: Request) -> Caller:
     """The caller, or a Problem: 401 without saying what is wrong with the key, 429 after too many of those."""
-    return admit(context_of(request), request, _given(request))
+    return admit(context_of(request), request, given_key(request))
 
 
 def admit(here: Context, request: Request, key: str) -> Caller:
@@ -96,11 +100,10 @@ def admit(here: Context, request: Request, key: str) -> Caller:
         headers = {"WWW-Authenticate": 'Bearer realm="drumline"'}
         raise Problem(401, "unauthorized", "send `Authorization: Bearer dk_…` with a valid key", headers=headers)
     here.throttle.succeeded(address, key)
-    structlog.contextvars.bind_contextvars(api_key_name=caller.name)
     return caller
 
 
-def _given(request: Request) -> str:
+def given_key(request: Request) -> str:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip()[:200] if scheme.lower() == "bearer" else ""
 

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from redis import Redis
 from starlette.middleware.cors import CORSMiddleware
 
+from config import tracing
 from config.accounts import Account, load_accounts
 from config.logging import configure_logging
 from config.prices import load_prices
@@ -48,7 +49,10 @@ from producer.api.posting import Answered, replayed
 from producer.api.problems import Problem, ProblemOut, install, problem_response
 from producer.api.request_id import REQUEST_ID, RequestIds
 from producer.api.throttle import LoginThrottle
+from producer.api.timed import HttpTimes, Timed
+from producer.api.traced import Traced
 from producer.idempotency import LostClaim
+from producer.metrics import Metrics
 from producer.web.dashboard import add_dashboard
 from producer.web.live import ends_with_the_server
 from providers.accounts import open_provider
@@ -143,6 +147,11 @@ def create_app(
     app.add_exception_handler(LostClaim, _on_lost)
     app.add_middleware(BodyLimit, limit=body_limit(chosen))
     app.add_middleware(SecurityHeaders)
+    times = HttpTimes()
+    app.state.metrics = Metrics(database, accounts, configured, VERSION, times.registry)
+    app.add_middleware(Timed, times=times)
+    if tracing.on:
+        app.add_middleware(Traced)
     app.add_middleware(RequestIds)
     _allow_origins(app, chosen.cors_origins)
     _describe_problems(app)
@@ -179,6 +188,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     await context.inbox.close()
     await asyncio.to_thread(context.bell.close)
+    await asyncio.to_thread(tracing.stop)
     context.database.close()
 
 
@@ -212,6 +222,11 @@ def from_environment() -> FastAPI:
 
     configured = settings()
     configure_logging(configured.log_format, configured.log_level)
+    if configured.tracing_endpoint:
+        from config import tracing_celery  # its context goes on to the tasks that the API wakes
+
+        tracing.start(configured, "api")
+        tracing_celery.connect()
     accounts = load_accounts(configured.accounts_file)
     providers = {name: open_provider(account, configured.public_url) for name, account in accounts.items()}
     database = Database(configured.database_url)

@@ -15,6 +15,8 @@ import structlog
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from config import tracing
+
 log = structlog.get_logger("drumline.api")
 
 SPACING = 0.25  # seconds between two rings for one task: one run serves all that came before it
@@ -31,9 +33,11 @@ class Bell:
     spacing: float = SPACING
     _wanted: dict[Call, bool] = field(default_factory=dict)  # tasks that a thread serves: whether to ring once more
     _threads: list[threading.Thread] = field(default_factory=list)
+    _headers: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ring(self, task: str, queue: str, *arguments: str) -> None:
+        tracing.inject(self._headers)  # of whoever rang last: one run serves all
         call = (task, queue, arguments)
         with self._lock:
             served, self._wanted[call] = call in self._wanted, True
@@ -60,7 +64,8 @@ class Bell:
 
     def _send(self, task: str, queue: str, arguments: tuple[str, ...]) -> None:
         try:
-            self.send_task(task, queue=queue, args=arguments, expires=5, ignore_result=True, retry=False)
+            with tracing.continued(self._headers):
+                self.send_task(task, queue=queue, args=arguments, expires=5, ignore_result=True, retry=False)
         except (OSError, OperationalError, RedisError) as error:
             log.warning("task_not_sent", task=task, error=type(error).__name__)
 

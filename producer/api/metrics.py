@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from fastapi import Response
+import hmac
 
-from producer.api.access import Reader, guarded_router
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from producer.api.access import BEARER, authenticate, given_key
 from producer.api.context import Here
-from producer.metrics import render
+from producer.api.problems import responses
+from producer.metrics import Metrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-router = guarded_router("health", prefix="")
+router = APIRouter(tags=["health"], dependencies=[BEARER], responses=responses(401, 429, 503))
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-def metrics(here: Here, caller: Reader) -> Response:
-    """For Prometheus: `authorization: { credentials: dk_… }` in its scrape configuration."""
-    with here.database.read() as session:
-        return Response(render(session, here.now()), media_type=CONTENT_TYPE)
+async def metrics(here: Here, request: Request) -> Response:
+    """For Prometheus: `authorization: { credentials: … }` in its scrape configuration, with DRUMLINE_METRICS_TOKEN or
+    an API key of any scope."""
+    token = here.settings.metrics_token
+    wanted = token.get_secret_value().encode() if token else b""
+    if not wanted or not hmac.compare_digest(given_key(request).encode(), wanted):
+        await run_in_threadpool(authenticate, request)
+    found = request.app.state.metrics
+    if not isinstance(found, Metrics):
+        raise TypeError("the app was not made by create_app")
+    return Response(await run_in_threadpool(found.render, here.now), media_type=CONTENT_TYPE)

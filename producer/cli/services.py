@@ -14,9 +14,10 @@ import typer
 
 from config import names
 from config.accounts import AccountsError, load_accounts
+from config.alive import LATELY, silent_for
 from config.settings import ROOT, Settings, settings
 from producer.cli.output import err, say
-from producer.services.stack import Stack, StartError, beat_command, groups, threads_for, worker_command
+from producer.services.stack import GRACE_SECONDS, Stack, StartError, beat_command, groups, threads_for, worker_command
 
 Everything = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -92,15 +93,12 @@ def _members(wanted: list[str]) -> list[str]:
 
 
 def alive(
-    name: Annotated[str, typer.Option(help="The worker's name, as given to `drumline worker`.")] = "worker",
+    name: Annotated[str, typer.Option(help="The worker's name, as given to `drumline worker`; or `beat`.")] = "worker",
 ) -> None:
-    """Exit 0 if the worker of this name on this host answers: a health check."""
-    from config.celery_app import app
-
-    destination = f"{name}@{socket.gethostname()}"
-    answer = app.control.inspect(destination=[destination], timeout=5).ping()
-    if not answer:
-        raise StartError(f"{destination} does not answer")
+    """Exit 0 if the worker of this name on this host, or beat, gave a sign of life lately: a health check."""
+    silent = silent_for(settings().state_dir, name)
+    if silent > LATELY:
+        raise StartError(f"{name}@{socket.gethostname()}: no sign of life for {silent:.0f} s")
 
 
 def beat() -> None:
@@ -115,6 +113,7 @@ def api() -> None:
         (
             sys.executable, "-m", "uvicorn", "producer.api.app:app",
             "--host", configured.api_host, "--port", str(configured.api_port), "--no-access-log",
+            "--timeout-graceful-shutdown", str(GRACE_SECONDS),
         )
     )  # fmt: skip
 
@@ -146,7 +145,7 @@ def _become(command: tuple[str, ...]) -> None:
     """Replace this process, so that signals reach the program itself."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     sys.stdout.flush()
-    os.execv(command[0], command)  # noqa: S606 - our own interpreter with a fixed argument list
+    os.execv(command[0], command)  # nosec B606  # noqa: S606 - our own interpreter with a fixed argument list
 
 
 def _run(work: Callable[[], Awaitable[int]], interrupted: int = 130) -> None:

@@ -26,6 +26,7 @@ from producer.services.children import Child, Program
 from producer.services.redis_server import redis_server
 
 START_SECONDS = 60.0
+GRACE_SECONDS = 5  # how long the API lets requests end: a live page never ends by itself
 THREADS = 8  # tasks a worker process works on at once, at least
 MOST_THREADS = 256
 OWN_TASKS = 3  # of an account besides its batches: a poll, a look-up, a snapshot
@@ -104,7 +105,7 @@ class Stack:
         host = self.settings.api_host
         command = (
             sys.executable, "-m", "uvicorn", "producer.api.app:app", "--host", host, "--port", str(port),
-            "--log-level", "warning", "--no-access-log",
+            "--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", str(GRACE_SECONDS),
         )  # fmt: skip
         self.environment["DRUMLINE_API_PORT"] = str(port)
         await self._start(self._program("api", command))
@@ -181,7 +182,7 @@ def threads_for(accounts: Iterable[Account]) -> int:
 def worker_command(name: str, queues: Sequence[str], threads: int = THREADS) -> tuple[str, ...]:
     """Threads, one event loop per process; more processes for more cores."""
     return (
-        sys.executable, "-m", "celery", "-A", "config.celery_app", "worker", "--pool", "threads",
+        sys.executable, "-m", "celery", "--quiet", "-A", "config.celery_app", "worker", "--pool", "threads",
         "--concurrency", str(threads), "--hostname", f"{name}@%h", "--queues", ",".join(queues),
         "--events", "--without-gossip", "--without-mingle", "--loglevel", "WARNING",
     )  # fmt: skip
@@ -189,7 +190,7 @@ def worker_command(name: str, queues: Sequence[str], threads: int = THREADS) -> 
 
 def beat_command() -> tuple[str, ...]:
     return (
-        sys.executable, "-m", "celery", "-A", "config.celery_app", "beat", "--loglevel", "WARNING",
+        sys.executable, "-m", "celery", "--quiet", "-A", "config.celery_app", "beat", "--loglevel", "WARNING",
         "--pidfile", "",
     )  # fmt: skip
 

@@ -67,6 +67,23 @@ class EmbeddedPostgres:
         self._run(f"CREATE DATABASE {name} TEMPLATE template0")
         return self.url(name)
 
+    @property
+    def socket_folder(self) -> str:
+        return str(make_url(self._server.get_uri()).query["host"])
+
+    def program(self, name: str) -> Path:
+        """One of PostgreSQL's own programs."""
+        return Path(self._server.bin_path) / name
+
+    def owned(self, role: str, password: str) -> str:
+        """The URL of a new database of a role of its own, as in production: it is no superuser."""
+        name = f"t{uuid4().hex}"
+        self._run(f"DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+        self._run(f"ALTER ROLE {role} PASSWORD '{password}'")
+        self._run(f"CREATE DATABASE {name} OWNER {role} TEMPLATE template0")
+        url = make_url(self.url(name)).set(username=role, password=password)
+        return url.render_as_string(hide_password=False)
+
     def emptied(self) -> str:
         """The URL of the migrated database, all rows gone; whoever still used it is thrown out."""
         if not self._migrated:
