@@ -59,7 +59,6 @@ KEPT: Mapping[str, frozenset[str]] = {
     "event_endpoints": frozenset({"url", "last_error"}),
     "web_sessions": frozenset({"digest"}),
     "tallies": frozenset({"name", "account", "labels"}),
-    "web_sessions": frozenset({"digest"}),
 }  # fmt: skip
 """Columns that are ours or the operator's: configuration, names, states, codes, digests."""
 
