@@ -57,5 +57,6 @@ bench-ui: env  ## the dashboard with a million messages on the move (about 10 mi
 
 screenshots: env  ## the pictures of docs/dashboard.md (needs Chromium)
 	@$(PY) -m bench.screenshots
+	@$(PY) -m bench.wizard_shots
 
 .PHONY: help env test lint audit lock bench-import demo up chaos bench-limits bench-dlr bench-ui screenshots

@@ -536,6 +536,37 @@ class WebSession(Base):
     ends_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class Draft(Base):
+    """A campaign in the making: what its maker has said so far on the dashboard's pages, until it is created."""
+
+    __tablename__ = "drafts"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    answers: Mapped[dict[str, Any]]  # by step, the fields of its form as they were typed
+    file_id: Mapped[UUID | None]  # its pieces' `blob_id`
+    file_name: Mapped[str | None] = mapped_column(String(255))
+    file_size: Mapped[int] = mapped_column(BigInteger, default=0)
+    sample: Mapped[dict[str, Any]]  # the header and the first rows; empty: not read, or not readable
+    checked: Mapped[dict[str, Any]]  # the last dry run; empty: none
+    rejects_id: Mapped[UUID | None]
+    campaign_id: Mapped[UUID | None]  # what it became
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class DraftPiece(Base):
+    """A compressed piece of a draft's file: in the database, so that every API process has it."""
+
+    __tablename__ = "draft_pieces"
+
+    blob_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    draft_id: Mapped[UUID] = mapped_column(ForeignKey("drafts.id", ondelete="CASCADE"), index=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class IdempotentAnswer(Base):
     """The answer to a POST with an Idempotency-Key, kept for a day."""
 

@@ -91,6 +91,6 @@ def purge_old() -> None:
 
 @shared_task(name=names.TIDY)
 def tidy() -> None:
-    """Drop what is kept for a while only: answers of repeated requests, counts of days long past."""
+    """Drop what is kept for a while only: answers of repeated requests, counts of days long past, old drafts."""
     database, _ = shared()
     tidy_up(database)

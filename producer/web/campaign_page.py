@@ -27,6 +27,7 @@ FOR_OPERATORS = frozenset({"actions"})
 
 DONE: Mapping[str, str] = {
     "start": "Started.",
+    "made": "Stored as a draft. Nothing leaves until somebody starts it.",
     "pause": "Paused. Nothing more leaves; what has left is followed to its end.",
     "resume": "Resumed, exactly where it stopped.",
     "cancel": "Cancelled. What had not left is being closed; that may take a moment.",

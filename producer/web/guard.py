@@ -25,7 +25,7 @@ from producer.web.faults import as_page
 
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "X-CSRF-Token"
-MOST_FIELDS = 200
+MOST_FIELDS = 400
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -69,14 +69,24 @@ class PageRoute(OpenRoute):
         self, handler: Callable[[Request], Coroutine[Any, Any, Response]]
     ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def enter(request: Request) -> Response:
-            viewer = await run_in_threadpool(viewer_of, request)
-            if viewer is None:
+            if not await admitted(request):
                 return to_sign_in(request)
-            request.state.caller = viewer
-            structlog.contextvars.bind_contextvars(api_key_name=viewer.name)
-            check_origin(request)
             if request.method not in SAFE_METHODS:
                 await check_token(request)
+            return await handler(request)
+
+        return enter
+
+
+class UploadRoute(OpenRoute):
+    """A page that takes a file: the form's token is read on the way, by whoever streams the form (`check_given`)."""
+
+    def checked(
+        self, handler: Callable[[Request], Coroutine[Any, Any, Response]]
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        async def enter(request: Request) -> Response:
+            if not await admitted(request):
+                return to_sign_in(request)
             return await handler(request)
 
         return enter
@@ -89,6 +99,21 @@ def page_router() -> APIRouter:
 
 def open_router() -> APIRouter:
     return APIRouter(route_class=OpenRoute, include_in_schema=False)
+
+
+def upload_router() -> APIRouter:
+    return APIRouter(route_class=UploadRoute, include_in_schema=False)
+
+
+async def admitted(request: Request) -> bool:
+    """Whether somebody is signed in; then they are the request's caller. Raises Problem for a foreign origin."""
+    viewer = await run_in_threadpool(viewer_of, request)
+    if viewer is None:
+        return False
+    request.state.caller = viewer
+    structlog.contextvars.bind_contextvars(api_key_name=viewer.name)
+    check_origin(request)
+    return True
 
 
 def viewer_of(request: Request) -> Viewer | None:
@@ -143,8 +168,11 @@ def _ours(request: Request) -> bool:
 async def check_token(request: Request) -> None:
     """The form's token must be the session's. Raises Problem 403."""
     given = request.headers.get(CSRF_HEADER)
-    if given is None:
-        given = text_of(await form_of(request), CSRF_FIELD)
+    check_given(request, text_of(await form_of(request), CSRF_FIELD) if given is None else given)
+
+
+def check_given(request: Request, given: str) -> None:
+    """As `check_token`, of a form that was read already."""
     if not same_token(cookies.read(request, cookies.SESSION), given):
         raise Problem(403, "forbidden", "this form is too old or is not ours; open the page again and repeat it")
 
