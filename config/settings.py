@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     flower_port: int = 5555
     flower_user: str = "operator"
     flower_password: SecretStr | None = None
+    flower_url: str = ""  # where browsers reach Flower, for the dashboard's link, e.g. https://flower.example.com
 
     metrics_token: SecretStr | None = None  # lets Prometheus read /metrics without an API key
     tracing_endpoint: str = ""  # OTLP over HTTP, e.g. http://127.0.0.1:4318/v1/traces; empty: no traces

@@ -29,8 +29,9 @@ SHORTENED: Mapping[str, frozenset[str]] = {"messages": frozenset({"trail"}), "in
 """Of a history the times and states stay, without the notes. Of an incoming message's id a digest stays, so that a
 repeat is still known as one."""
 
-GONE = frozenset({"inbox", "delivery_reports", "idempotent_answers", "outbox"})
-"""Tables whose rows are deleted: what they were for is done, and their figures stand with the messages."""
+GONE = frozenset({"inbox", "delivery_reports", "idempotent_answers", "outbox", "drafts", "draft_pieces"})
+"""Tables whose rows are deleted: what they were for is done, and their figures stand with the messages. Drafts go by
+themselves after a week without a touch (`producer.drafts`)."""
 
 BY_REQUEST = frozenset({"suppressions", "suppression_digests"})
 """Who must not be written to has to stay known; only `drumline erase` and the person's own wish change these."""
@@ -56,6 +57,7 @@ KEPT: Mapping[str, frozenset[str]] = {
     "inbound": frozenset({"account", "to"}),
     "api_keys": frozenset({"name", "prefix", "digest", "scope"}),
     "event_endpoints": frozenset({"url", "last_error"}),
+    "web_sessions": frozenset({"digest"}),
     "tallies": frozenset({"name", "account", "labels"}),
 }  # fmt: skip
 """Columns that are ours or the operator's: configuration, names, states, codes, digests."""

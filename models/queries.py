@@ -77,6 +77,26 @@ def counts(session: Session, campaign_id: UUID) -> dict[str, dict[MessageState, 
     return result
 
 
+def over_accounts(by_account: Mapping[str, Mapping[MessageState, int]]) -> dict[MessageState, int]:
+    """Counters by state, over all accounts."""
+    total: dict[MessageState, int] = {}
+    for states in by_account.values():
+        for state, n in states.items():
+            total[state] = total.get(state, 0) + n
+    return total
+
+
+def counts_of(session: Session, campaign_ids: Sequence[UUID]) -> dict[UUID, dict[str, dict[MessageState, int]]]:
+    """The same of several campaigns, in one query."""
+    query = select(CampaignCount.campaign_id, CampaignCount.account, CampaignCount.state, CampaignCount.n).where(
+        CampaignCount.campaign_id.in_(campaign_ids), CampaignCount.n != 0
+    )
+    result: dict[UUID, dict[str, dict[MessageState, int]]] = {}
+    for campaign_id, account, state, n in session.execute(query):
+        result.setdefault(campaign_id, {}).setdefault(account, {})[state] = n
+    return result
+
+
 def recount(session: Session, campaign_id: UUID) -> dict[str, dict[MessageState, int]]:
     """The same figures counted from the messages themselves."""
     query = (

@@ -354,6 +354,18 @@ class CampaignCount(Base):
     n: Mapped[int] = mapped_column(Integer, default=0)
 
 
+class CampaignSample(Base):
+    """A campaign's totals at a moment: what rates over time are drawn from. Written only when something changed."""
+
+    __tablename__ = "campaign_samples"
+
+    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id", ondelete="CASCADE"), primary_key=True)
+    slot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)  # see producer.samples
+    gone: Mapped[int] = mapped_column(Integer)  # messages that have left
+    delivered: Mapped[int] = mapped_column(Integer)
+    failed: Mapped[int] = mapped_column(Integer)
+
+
 class Lane(Base):
     """A campaign's place in the fair queue of one account. `finish` is its virtual finish time."""
 
@@ -510,6 +522,49 @@ class KeyDay(Base):
     api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     used: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class WebSession(Base):
+    """Somebody signed in to the dashboard with an API key. Only a digest of the cookie is kept."""
+
+    __tablename__ = "web_sessions"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256 of a 256-bit random token
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    ends_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Draft(Base):
+    """A campaign in the making: what its maker has said so far on the dashboard's pages, until it is created."""
+
+    __tablename__ = "drafts"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    answers: Mapped[dict[str, Any]]  # by step, the fields of its form as they were typed
+    file_id: Mapped[UUID | None]  # its pieces' `blob_id`
+    file_name: Mapped[str | None] = mapped_column(String(255))
+    file_size: Mapped[int] = mapped_column(BigInteger, default=0)
+    sample: Mapped[dict[str, Any]]  # the header and the first rows; empty: not read, or not readable
+    checked: Mapped[dict[str, Any]]  # the last dry run; empty: none
+    rejects_id: Mapped[UUID | None]
+    campaign_id: Mapped[UUID | None]  # what it became
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class DraftPiece(Base):
+    """A compressed piece of a draft's file: in the database, so that every API process has it."""
+
+    __tablename__ = "draft_pieces"
+
+    blob_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    draft_id: Mapped[UUID] = mapped_column(ForeignKey("drafts.id", ondelete="CASCADE"), index=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class IdempotentAnswer(Base):

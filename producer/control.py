@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.database import Database
-from models.queries import counts, note_event
+from models.queries import counts, note_event, over_accounts
 from models.states import CampaignState, CanaryState, MessageState
 from models.steering import steering_of
 from models.tables import Campaign
@@ -93,8 +93,4 @@ def _mind(session: Session, campaign: Campaign, now: datetime) -> bool:
 
 
 def _states(session: Session, campaign_id: UUID) -> dict[MessageState, int]:
-    total: dict[MessageState, int] = {}
-    for states in counts(session, campaign_id).values():
-        for state, n in states.items():
-            total[state] = total.get(state, 0) + n
-    return total
+    return over_accounts(counts(session, campaign_id))

@@ -37,6 +37,7 @@ from models.tables import (
     Reject,
     Source,
 )
+from producer import drafts
 from producer.retention import forget_wal, in_short
 from producer.retention_steps import erase_inbound, erase_messages
 
@@ -78,11 +79,14 @@ def erase(database: Database, number: str, keep: Keep, key: forgotten.Key) -> Er
         _refuse_if_open(session, number, digits)
         found = {table: _mentions(session, table, digits) for table in _SEARCHED}
         mentioned = _left_alone(session, digits)
+    making = drafts.holding(database, digits)
     done = in_short(database, lambda session: _messages(session, number))
     for table, ids in found.items():
         for start in range(0, len(ids), AT_ONCE):
             some = ids[start : start + AT_ONCE]
             done = in_short(database, partial(_rows, table=table, keys=some, digits=digits, done=done))
+    in_short(database, lambda session: drafts.drop(session, making))
+    done = replace(done, others=done.others + len(making))
     kept = in_short(database, lambda session: _suppressions(session, number, keep, key, database.now()))
     forget_wal(database)
     return replace(done, suppressions_kept=kept, mentioned=mentioned)

@@ -7,6 +7,8 @@ second; whoever shows these figures live keeps them for a while.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -62,6 +64,36 @@ def errors(session: Session, campaign_id: UUID | None = None, *by: str, limit: i
         .limit(limit)
     )  # fmt: skip
     return [dict(row._mapping) for row in session.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Messages that are alike in everything but number and text. `price` is what the providers named for them."""
+
+    account: str
+    country: str | None
+    state: MessageState
+    code: str | None
+    klass: str | None
+    currency: str | None
+    messages: int
+    segments: int
+    price: Decimal | None
+    reason: str | None
+
+
+def cells(session: Session, campaign_id: UUID) -> list[Cell]:
+    """All that the figures of a campaign are added up from, in one pass over its messages."""
+    groups = (Message.account, Message.country, Message.state, Message.code, Message.klass, Message.currency)
+    query = (
+        select(
+            *groups, func.count().label("messages"), func.sum(Message.segments).label("segments"),
+            func.sum(Message.price).label("price"), func.max(Message.reason).label("reason"),
+        )
+        .where(Message.campaign_id == campaign_id)
+        .group_by(*groups)
+    )  # fmt: skip
+    return [Cell(**row._mapping) for row in session.execute(query)]
 
 
 def outcomes(session: Session, campaign_id: UUID, by: str) -> list[dict[str, Any]]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models.queries import counts
+from models.queries import counts, counts_of, over_accounts
 from models.states import FINAL, CampaignState, MessageState
 from models.tables import Campaign
+from producer.guard import ERRORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,7 @@ class Progress:
 
     @property
     def by_state(self) -> dict[MessageState, int]:
-        total: dict[MessageState, int] = {}
-        for states in self.by_account.values():
-            for state, n in states.items():
-                total[state] = total.get(state, 0) + n
-        return total
+        return over_accounts(self.by_account)
 
     @property
     def messages(self) -> int:
@@ -43,6 +40,19 @@ class Progress:
     def left(self) -> int:
         """Messages that have not left yet."""
         return self.by_state.get(MessageState.QUEUED, 0)
+
+    @property
+    def delivered(self) -> int:
+        return self.by_state.get(MessageState.DELIVERED, 0)
+
+    @property
+    def failed(self) -> int:
+        return sum(n for state, n in self.by_state.items() if state in ERRORS)
+
+    @property
+    def reported(self) -> int:
+        """Messages of which the end is known and that were tried: delivered and failed ones."""
+        return self.delivered + self.failed
 
     @property
     def over(self) -> bool:
@@ -76,6 +86,26 @@ class Progress:
 def progress(session: Session, campaign_id: UUID) -> Progress | None:
     campaign = session.get(Campaign, campaign_id, populate_existing=True)
     return None if campaign is None else Progress(campaign, counts(session, campaign_id))
+
+
+def listed(
+    session: Session,
+    limit: int,
+    states: Collection[CampaignState] = (),
+    name: str = "",
+    before: UUID | None = None,
+) -> list[Progress]:
+    """Campaigns in these states whose name contains `name`, newest first, from the one after `before` on."""
+    query = select(Campaign).order_by(Campaign.id.desc()).limit(limit)
+    if states:
+        query = query.where(Campaign.state.in_(states))
+    if name:
+        query = query.where(func.lower(Campaign.name).contains(name.lower(), autoescape=True))
+    if before is not None:
+        query = query.where(Campaign.id < before)
+    campaigns = session.execute(query).scalars().all()
+    counted = counts_of(session, [campaign.id for campaign in campaigns])
+    return [Progress(campaign, counted.get(campaign.id, {})) for campaign in campaigns]
 
 
 def recent(

@@ -164,15 +164,17 @@ class Previewer:
         *,
         rows: Collection[int] = (),
         shown: int = SHOWN,
+        heard: Callable[[Chunk], None] = lambda chunk: None,
     ) -> Preview:
-        """`rows`: numbers of rows to show beside the first `shown` accepted and rejected ones. Raises CampaignError,
-        FileError."""
+        """`rows`: numbers of rows to show beside the first `shown` accepted and rejected ones; `heard` is told of all.
+        Raises CampaignError, FileError."""
         template = check_spec(spec, self.accounts, self.providers)
         table = open_table(source, hint or Hint())
         with _Rehearsal(self, spec, small=size_of(source) < LOOK_UP_BELOW) as rehearsal:
             audience = Audience(template, rehearsal.rules)
             for chunk in audience.chunks(table):
                 rehearsal.add(chunk, frozenset(rows), shown)
+                heard(chunk)
         return rehearsal.result(audience.counts, table, template)
 
 

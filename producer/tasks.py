@@ -13,7 +13,7 @@ from config.accounts import Account, load_accounts
 from config.celery_app import app
 from config.settings import settings
 from models.database import Database
-from producer import campaigns, control, copies, recurring, retention
+from producer import campaigns, control, copies, recurring, retention, samples
 from producer.dispatch import dispatch
 from producer.quota import QuotaExceeded
 from producer.tidy import tidy_up
@@ -62,10 +62,11 @@ def start_scheduled() -> None:
 
 @shared_task(name=names.STEER)
 def steer_running() -> None:
-    """Windows, paces, canaries and guards of the running campaigns."""
+    """Windows, paces, canaries and guards of the running campaigns, and their totals for the charts."""
     database, accounts = shared()
     now = database.now()
     done = control.steer(database, now)
+    samples.take_samples(database, now)
     if done:
         log.info("steered", planned=done.planned, canaries_passed=done.passed, halted=done.halted)
         dispatch(database, accounts, app.send_task, now)
@@ -90,6 +91,6 @@ def purge_old() -> None:
 
 @shared_task(name=names.TIDY)
 def tidy() -> None:
-    """Drop what is kept for a while only: answers of repeated requests, counts of days long past."""
+    """Drop what is kept for a while only: answers of repeated requests, counts of days long past, old drafts."""
     database, _ = shared()
     tidy_up(database)

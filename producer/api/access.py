@@ -83,9 +83,12 @@ def guarded_router(tag: str, prefix: str = "/v1") -> APIRouter:
 
 def authenticate(request: Request) -> Caller:
     """The caller, or a Problem: 401 without saying what is wrong with the key, 429 after too many of those."""
-    here = context_of(request)
+    return admit(context_of(request), request, given_key(request))
+
+
+def admit(here: Context, request: Request, key: str) -> Caller:
+    """The caller that this key names, or a Problem as `authenticate`. The dashboard's sign-in asks here too."""
     address = request.client.host if request.client else ""
-    key = given_key(request)
     wait = here.throttle.wait(address, key)
     if wait > 0:
         headers = {"Retry-After": str(math.ceil(wait))}

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from redis import Redis
 from starlette.middleware.cors import CORSMiddleware
 
@@ -53,6 +53,8 @@ from producer.api.timed import HttpTimes, Timed
 from producer.api.traced import Traced
 from producer.idempotency import LostClaim
 from producer.metrics import Metrics
+from producer.web.dashboard import add_dashboard
+from producer.web.live import ends_with_the_server
 from providers.accounts import open_provider
 from providers.base import Provider
 
@@ -139,7 +141,7 @@ def create_app(
         app.include_router(module.router)
     if chosen.docs:
         add_docs(app)
-    app.add_api_route("/", _root, include_in_schema=False)
+    add_dashboard(app)
     install(app)
     app.add_exception_handler(Answered, _on_answered)
     app.add_exception_handler(LostClaim, _on_lost)
@@ -169,10 +171,6 @@ def _allow_origins(app: FastAPI, origins: str) -> None:
         )
 
 
-async def _root() -> JSONResponse:
-    return JSONResponse({"name": "Drumline", "docs": "/docs", "openapi": "/openapi.json"})
-
-
 def _on_answered(request: Request, error: Exception) -> Response:
     assert isinstance(error, Answered)  # noqa: S101 - registered for this class only
     return replayed(error.stored)
@@ -185,8 +183,9 @@ def _on_lost(request: Request, error: Exception) -> Response:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
     context = app.state.context
+    with ends_with_the_server(app.state.live):
+        yield
     await context.inbox.close()
     await asyncio.to_thread(context.bell.close)
     await asyncio.to_thread(tracing.stop)

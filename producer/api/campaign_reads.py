@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models.queries import counts
+from models.queries import counts, over_accounts
 from models.states import FINAL, CampaignState, MessageState
 from models.tables import Attempt, Batch, Campaign, CampaignEvent
 from producer.api.campaign_models import CampaignOut, CampaignSummary, Event, Progress
@@ -32,10 +32,7 @@ def summary(campaign: Campaign) -> CampaignSummary:
 def details(session: Session, campaign: Campaign, now: datetime) -> CampaignOut:
     """Everything about a campaign."""
     by_account = counts(session, campaign.id)
-    total: dict[MessageState, int] = {}
-    for states in by_account.values():
-        for state, n in states.items():
-            total[state] = total.get(state, 0) + n
+    total = over_accounts(by_account)
     rate = _rate(session, campaign, now) if campaign.state is CampaignState.RUNNING else None
     return CampaignOut(
         **summary(campaign).model_dump(),

@@ -21,7 +21,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-_UPLOAD = re.compile(r"/v1/campaigns/[^/]+/recipients/?").fullmatch
+_UPLOAD = re.compile(r"/v1/campaigns/[^/]+/recipients/?|/campaigns/new(/[^/]+/recipients)?/?").fullmatch
 
 
 class SecurityHeaders:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BUFFER = 1024 * 1024  # bytes collected before a thread writes them
 MOST_HEADER = 8 * 1024  # bytes of a part's headers
+MOST_FIELDS = 1024 * 1024  # bytes of all fields of a form beside its file
 
 TYPES: dict[str, Format | None] = {
     "": None,
@@ -45,7 +46,8 @@ TYPES: dict[str, Format | None] = {
 
 @dataclass
 class Spooled:
-    """A file that is complete. `format` and `encoding` as its content type says, `digest` of its bytes."""
+    """A file that is complete. `format` and `encoding` as its content type says, `digest` of its bytes, `fields` of
+    the form that it came in."""
 
     file: BinaryIO
     size: int
@@ -53,6 +55,17 @@ class Spooled:
     format: Format | None
     encoding: str | None
     name: str | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@contextlib.asynccontextmanager
+async def spooled_form(request: Request, folder: Path) -> AsyncIterator[Spooled]:
+    """A form with its fields, and its file if there is one; else the file is empty."""
+    kind, parameters = parse_options_header(request.headers.get("content-type", ""))
+    if kind.lower() != b"multipart/form-data":
+        raise Problem(415, "unsupported-media-type", "send a form as multipart/form-data")
+    with _disk_faults(), await run_in_threadpool(_open, folder) as file:
+        yield await _form(request, file, parameters.get(b"boundary", b""), needs_file=False)
 
 
 @contextlib.asynccontextmanager
@@ -82,7 +95,7 @@ async def _raw(request: Request, file: BinaryIO, media: str, charset: bytes) -> 
     return await run_in_threadpool(sink.finish, TYPES[media], charset)
 
 
-async def _form(request: Request, file: BinaryIO, boundary: bytes) -> Spooled:
+async def _form(request: Request, file: BinaryIO, boundary: bytes, *, needs_file: bool = True) -> Spooled:
     sink = _Sink(file)
     form = _Form(sink)
     try:
@@ -94,11 +107,11 @@ async def _form(request: Request, file: BinaryIO, boundary: bytes) -> Spooled:
         parser.finalize()
     except MultipartParseError as error:
         raise Problem(400, "invalid-request", "the form cannot be read as multipart/form-data") from error
-    if not (form.found and form.ended):
+    if needs_file and not (form.found and form.ended):
         raise Problem(422, "invalid-request", "the form holds no complete file; name the part `file`")
     media = form.media if form.media in TYPES else ""
     done = await run_in_threadpool(sink.finish, TYPES[media], form.charset)
-    done.name = form.name
+    done.name, done.fields = form.name, form.fields()
     return done
 
 
@@ -145,7 +158,7 @@ class _Sink:
 
 @dataclass
 class _Form:
-    """Listens to the parser; the first part with a file name goes to the sink, other fields are ignored."""
+    """Listens to the parser; the first part with a file name goes to the sink, other fields are kept up to a limit."""
 
     sink: _Sink
     found: bool = False
@@ -157,6 +170,13 @@ class _Form:
     _field: bytes = b""
     _value: bytes = b""
     _headers: dict[bytes, bytes] = field(default_factory=dict)
+    _texts: dict[bytes, bytearray] = field(default_factory=dict)
+    _text: bytearray | None = None  # of the field that is being read
+    _held: int = 0
+
+    def fields(self) -> dict[str, str]:
+        """Name to text; of several of one name the last."""
+        return {name.decode("utf-8", "replace"): text.decode("utf-8", "replace") for name, text in self._texts.items()}
 
     def callbacks(self) -> MultipartCallbacks:
         return {
@@ -190,6 +210,7 @@ class _Form:
     def _headers_finished(self) -> None:
         _, disposition = parse_options_header(self._headers.get(b"content-disposition", b""))
         if b"filename" not in disposition:
+            self._text = self._texts[disposition.get(b"name", b"")] = bytearray()
             return
         if self.found:
             raise Problem(422, "invalid-request", "one file at a time")
@@ -201,7 +222,12 @@ class _Form:
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._inside:
             self.sink.take(data[start:end])
+        elif self._text is not None:
+            self._held += end - start
+            if self._held > MOST_FIELDS:
+                raise Problem(413, "too-large", f"the fields of a form may have {MOST_FIELDS} bytes; upload a file")
+            self._text += data[start:end]
 
     def _part_end(self) -> None:
         self.ended = self.ended or self._inside
-        self._inside = False
+        self._inside, self._text = False, None

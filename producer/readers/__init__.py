@@ -26,7 +26,7 @@ from producer.readers.compressed import (
     seekable,
 )
 from producer.readers.csv import open_csv
-from producer.readers.lines import Lines
+from producer.readers.lines import MAX_LINE, Lines
 from producer.readers.ndjson import open_ndjson
 from producer.readers.sniff import HEAD, refuse_foreign, sniff_encoding, sniff_format
 from producer.readers.table import (
@@ -106,6 +106,8 @@ def _open_zip(stream: BinaryIO, hint: Hint, *, unpacked: bool) -> Table:
 def _open_text(stream: BinaryIO, hint: Hint, head: bytes) -> Table:
     lines = Lines(stream, sniff_encoding(head, hint.encoding))
     text = lines.head(1_024)
+    if not text.strip() and RowFaultCode.FIELD_TOO_LONG in lines.flaws.values():
+        raise FileError(FileFault.FORMAT, f"a line has over {MAX_LINE:,} characters: is this a list with line ends?")
     if not text.strip():
         raise FileError(FileFault.EMPTY, "the file is empty")
     if sum(char < " " and char not in "\t\n\f\0" for char in text) > max(10, len(text) // 20):

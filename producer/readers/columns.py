@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from models.msisdn import Msisdn, parse_msisdn
-from producer.readers.table import FileError, FileFault
+from producer.readers.table import FileError, FileFault, Hint
 
 NUMBER_NAMES = (
     *("msisdn", "mobile", "mobilenumber", "mobilephone", "mobileno", "cell", "cellphone", "cellnumber", "handy"),
@@ -44,6 +44,19 @@ def find_number_column(header: Sequence[str], wanted: str | None) -> int:
     if name is None:
         raise _no_number_column(header)
     return _only(header, name)
+
+
+def named(found: Sequence[str], hint: Hint) -> tuple[str, ...]:
+    """A table's header as the hint wants it: the file's own, or the names that were given to its columns by place."""
+    if hint.columns is None:
+        return tuple(f"Column {at}" for at in range(1, len(found) + 1)) if hint.headless else tuple(found)
+    names = dict(hint.columns)
+    return tuple(names.get(at, "") for at in range(len(found)))
+
+
+def number_place(header: Sequence[str], hint: Hint) -> int:
+    """As `find_number_column`; 0 where no number is looked for yet."""
+    return 0 if hint.any_columns else find_number_column(header, hint.column)
 
 
 def find_reference_column(header: Sequence[str]) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from producer.readers.columns import find_number_column
+from producer.readers.columns import named, number_place
 from producer.readers.lines import Lines
 from producer.readers.sniff import sniff_delimiter
 from producer.readers.table import FileError, FileFault, Format, Hint, Row, RowFault, RowFaultCode, Table
@@ -37,8 +37,10 @@ def open_csv(lines: Lines, hint: Hint) -> Table:
         raise FileError(FileFault.FORMAT, f"the delimiter must be one character, found {delimiter!r}")
     csv.field_size_limit(hint.max_field)  # the csv module keeps one limit for the whole process
     reader = CsvRows(lines, delimiter, skip)
-    header = reader.read_header()
-    number = reader.number = find_number_column(header, hint.column)
+    header = named(reader.read_header(), hint)
+    if hint.headless:
+        reader.read_again(skip)
+    number = reader.number = number_place(header, hint)
     return Table(Format.CSV, header, header[number], iter(reader), lines.encoding, delimiter)
 
 
@@ -67,6 +69,10 @@ class CsvRows:
             cells.pop()
         self._width = len(cells)
         return tuple(cell.strip() for cell in cells)
+
+    def read_again(self, skip: int) -> None:
+        """The first row is one of data; only its width was wanted."""
+        self._line = skip
 
     def __iter__(self) -> Iterator[Row]:
         found = False

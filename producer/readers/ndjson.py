@@ -23,13 +23,23 @@ LOOK_AHEAD = 1_000
 
 def open_ndjson(lines: Lines, hint: Hint) -> Table:
     """The name of the number is that of the first row that has one; `FileError` if none of the first rows has."""
-    rows = _rows(lines)
+    rows = _rows(lines) if hint.columns is None else _renamed(_rows(lines), dict(hint.columns))
+    if hint.any_columns:
+        return Table(Format.NDJSON, None, "", rows, lines.encoding)
     seen = []
     for row in islice(rows, LOOK_AHEAD):
         seen.append(row)
         if row.fault is None and (number := _number_name(row, hint)) is not None:
             return Table(Format.NDJSON, None, number, chain(seen, rows), lines.encoding)
     raise _no_number(seen, hint)
+
+
+def _renamed(rows: Iterator[Row], names: dict[str | int, str]) -> Iterator[Row]:
+    """Rows with the caller's names; what has none is left out."""
+    for row in rows:
+        if isinstance(row.cells, dict):
+            row = row._replace(cells={names[name]: value for name, value in row.cells.items() if name in names})
+        yield row
 
 
 def _number_name(row: Row, hint: Hint) -> str | None:

@@ -87,13 +87,20 @@ MAX_EXPANDED = 2 * 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What the caller knows of the file; None: find out. What is named here wins over what the file looks like."""
+    """What the caller knows of the file; None: find out. What is named here wins over what the file looks like.
+
+    `columns`: what the columns are called here, as (name or, in a table, place from 0; new name); others have none.
+    `headless`: the first row holds data. `any_columns`: no number column is looked for, for a first look at a file.
+    """
 
     format: Format | None = None
     encoding: str | None = None
     delimiter: str | None = None
     column: str | None = None
     sheet: str | None = None
+    columns: tuple[tuple[str | int, str], ...] | None = None
+    headless: bool = False
+    any_columns: bool = False
     max_field: int = MAX_FIELD  # characters
     max_expanded: int = MAX_EXPANDED  # bytes after decompression
 

@@ -13,13 +13,14 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, BinaryIO
 
 import orjson
 
-from producer.readers.columns import find_number_column
+from producer.readers.columns import named, number_place
 from producer.readers.compressed import open_zip
 from producer.readers.table import FileError, FileFault, Format, Hint, Row, RowFault, RowFaultCode, Table
 
@@ -40,8 +41,10 @@ def open_xlsx(stream: BinaryIO, hint: Hint) -> Table:
     names = [name.strip() for name in header[1]]
     while names and not names[-1]:
         names.pop()
-    number = find_number_column(names, hint.column)
-    return Table(Format.XLSX, tuple(names), names[number], _shaped(rows, len(names), hint.max_field))
+    shown = named(names, hint)
+    number = number_place(shown, hint)
+    data = chain([header], rows) if hint.headless else rows
+    return Table(Format.XLSX, shown, shown[number], _shaped(data, len(names), hint.max_field))
 
 
 def _check(archive: zipfile.ZipFile) -> None:

@@ -47,7 +47,7 @@ STAYING = {
 """Commands that stay, and what answers once they are there."""
 
 STANDS_FOR = (
-    (re.compile(r"\bKEY=dk_…"), 'KEY="$(drumline keys create docs --scope admin 2>/dev/null)"'),
+    (re.compile(r"\bKEY=dk_…"), 'KEY="$(drumline keys create docs --scope admin 2>/dev/null)"; export ADMIN="$KEY"'),
     (re.compile(r"\bID=…"), 'ID="$(newest)"'),
     (re.compile(r"(?<=\s)(?:ID|CAMPAIGN)(?=\s|$)"), '"$(newest)"'),
 )
