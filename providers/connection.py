@@ -95,11 +95,21 @@ class MarkedRequest(aiohttp.ClientRequest):
         if protocol is None or protocol.should_close:
             # An answer lies here before the question was asked: it belongs to another request, or to none.
             raise Fault(Reason.STALE_CONNECTION, "the server spoke before the request")
-        self.mark.permit()
+        self._board(conn)
         self.mark.lost = protocol.exception
         if not self.body:
             self.mark.writing()  # aiohttp writes a request without a body inside the call below
         return await super().send(conn)
+
+    def _board(self, conn: Connection) -> None:
+        """Nothing was written yet: the connection stays good for the next request."""
+        try:
+            if not self.fresh:
+                self.mark.board()
+            self.mark.permit()
+        except Fault:
+            conn.release()
+            raise
 
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None

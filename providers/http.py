@@ -82,7 +82,7 @@ class HttpClient:
 
     async def send(self, request: Request) -> Reply:
         """The whole answer, whatever its status; raises `NotSent` or `OutcomeUnknown`."""
-        outcome = await self._outcome(request, Mark(not_after=request.not_after))
+        outcome = await self._outcome(request, Mark(not_after=request.not_after, slot_ends=request.slot_ends))
         if isinstance(outcome, WireError):
             # Raised here, not where it was caught: no library's exception, with URL and token, shall hang on it.
             raise outcome

@@ -55,6 +55,7 @@ class Mark:
     lost: Callable[[], BaseException | None] = _never_lost  # why the connection ended, once it has
     settled: bool = False
     not_after: float | None = None  # monotonic seconds: from then on the first byte may not leave
+    slot_ends: float | None = None  # the same, on a connection that stood already
     _watch: Watch | None = field(default_factory=_WATCH.get)
 
     def permit(self) -> None:
@@ -65,6 +66,12 @@ class Mark:
             raise Fault(Reason.STALE_CONNECTION, "the request was given up before it was written")
         if self.too_late:
             raise Fault(Reason.TOO_LATE, "the right to send ended before the first byte left")
+
+    def board(self) -> None:
+        """To be called with a connection that stood already. Raises `Fault` where the slot has ended."""
+        if self.slot_ends is not None and time.monotonic() >= self.slot_ends:
+            self.not_after = self.slot_ends
+            self.permit()
 
     @property
     def too_late(self) -> bool:

@@ -31,7 +31,9 @@ class Request:
     Content-Length, Transfer-Encoding, Connection, Expect): the client does. `timeout` is in seconds and covers
     connecting and the whole answer, but not the wait for a free connection. `max_body` caps the answer in bytes, both
     as sent and expanded. `not_after` (monotonic seconds) ends the right to send: looked at right before the first byte,
-    so that a process that slept in between sends nothing it has no claim to any more.
+    so that a process that slept in between sends nothing it has no claim to any more. `slot_ends` is the same for a
+    request's place in a rate limit, and only holds on a connection that stood already: a new one takes longer than a
+    slot lasts, and an account that is asked seldom would never get anything out.
     """
 
     method: str
@@ -41,6 +43,7 @@ class Request:
     timeout: float = 30.0
     max_body: int = 1_048_576
     not_after: float | None = None
+    slot_ends: float | None = None
 
     def __repr__(self) -> str:
         # Headers hold keys, bodies hold numbers and texts, queries hold tokens: none belongs in a log or a traceback.

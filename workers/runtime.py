@@ -10,6 +10,7 @@ import gc
 import os
 import random
 import socket
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -56,6 +57,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 BACKOFFS = {"quicksms": QUICKSMS, "qikberry": QIKBERRY}
 SHOW_SPACING = 0.1  # seconds
+AHEAD = 32  # requests of an account that wait for their slots, beside those that have a connection
 WAKE_SPACING = 0.2  # seconds: many batches may end at once, one dispatch serves them all
 PROBE_MARGIN = 10.0  # seconds beyond the longest request until a dead prober's turn is another's
 HAND_OVER = 0.6  # share of the shutdown time after which requests under way are given up
@@ -89,7 +91,9 @@ class AccountRuntime:
         return self.account.name
 
     def room(self) -> int:
-        return self.account.max_connections - self.in_flight
+        """Requests that may still be made ready. Where slots are handed out, some wait for theirs and some to be
+        recorded: neither needs a connection."""
+        return self.account.max_connections + (AHEAD if self.account.limits else 0) - self.in_flight
 
     def departed(self) -> None:
         self.in_flight += 1
@@ -389,3 +393,5 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    # Slots are a few milliseconds wide, and the database's threads would keep the loop waiting for five at a time.
+    sys.setswitchinterval(0.0005)

@@ -275,13 +275,17 @@ class BatchWork:
 
     async def _deliver(self, chunk: Chunk, first: Pass, latest: float) -> None:
         """One request: wait for its slot, send, learn from the answer, record."""
-        passed = await self._board(chunk, first, latest)
+        passed: Pass | None = first
+        while (passed := await self._board(chunk, passed, latest)) is not None:
+            started = time.monotonic()
+            answer = await self._exchange(chunk, min(latest, self._safe_until), passed.permit.not_after)
+            elapsed = time.monotonic() - started
+            if not (_missed(answer) and self._may_send()):
+                break
+            passed = await self._next_pass(chunk, passed, latest)
         if passed is None:
             await self._record_unsent(chunk)
             return
-        started = time.monotonic()
-        answer = await self._exchange(chunk, min(latest, self._safe_until))
-        elapsed = time.monotonic() - started
         if isinstance(answer, Reply):
             submission = self.account.provider.read_submit(chunk.messages, answer)
             await self.account.gate.learn(submission.signal, submission.allowance, passed)
@@ -290,20 +294,21 @@ class BatchWork:
             await self.account.gate.failed(answer, passed)
         await self._record(chunk, submission, answer, elapsed)
 
-    async def _board(self, chunk: Chunk, passed: Pass, latest: float) -> Pass | None:
+    async def _board(self, chunk: Chunk, passed: Pass | None, latest: float) -> Pass | None:
         """Wait for the slot. A missed one is replaced while the intent stands: writing it back and forth would cost
         more time than the next slots have. None: the request must not leave now, or not by `latest` (monotonic)."""
-        while True:
+        while passed is not None:
             if await passed.wait() and self._may_send():
                 return passed
-            await self.account.gate.unused(passed)
-            left = latest - time.monotonic()
-            if left <= 0 or not self._may_send():
-                return None
-            another = await self._rebook(chunk.cost, left, latest)
-            if another is None:
-                return None
-            passed = another
+            passed = await self._next_pass(chunk, passed, latest)
+        return None
+
+    async def _next_pass(self, chunk: Chunk, missed: Pass, latest: float) -> Pass | None:
+        await self.account.gate.unused(missed)
+        left = latest - time.monotonic()
+        if left <= 0 or not self._may_send():
+            return None
+        return await self._rebook(chunk.cost, left, latest)
 
     async def _rebook(self, cost: Cost, left: float, latest: float) -> Pass | None:
         if self._way is None or not self._way.tolls:
@@ -311,13 +316,15 @@ class BatchWork:
         answer = await self.account.gate.one(cost, left, self._way.tolls)
         return None if isinstance(answer, Wait) else answer
 
-    async def _exchange(self, chunk: Chunk, not_after: float) -> Reply | NotSent | OutcomeUnknown:
-        """The answer, or what is known without one. Nothing leaves after `not_after` (monotonic seconds)."""
+    async def _exchange(self, chunk: Chunk, not_after: float, slot_ends: float) -> Answer:
+        """The answer, or what is known without one. Nothing leaves after `not_after`, nor after `slot_ends` where a
+        connection stands already (monotonic seconds)."""
         flight = asyncio.current_task()
         with watched() as watch:
             try:
                 self.airborne.add(flight)
-                request = replace(chunk.request, not_after=not_after)  # looked at right before the first byte
+                # Looked at right before the first byte.
+                request = replace(chunk.request, not_after=not_after, slot_ends=slot_ends)
                 return await self.account.exchange(request, "submit", self.lease.batch_id, len(chunk.messages))
             except (NotSent, OutcomeUnknown) as error:
                 return error
@@ -456,3 +463,8 @@ class BatchWork:
             await self.runtime.write(defer, self.lease, self._opens_at)
         else:
             await self.runtime.write(leases.finish, self.lease, self.runtime.now())
+
+
+def _missed(answer: Answer) -> bool:
+    """Its slot passed before the first byte left: that is nobody's failure, and another slot will do."""
+    return isinstance(answer, NotSent) and answer.reason == "too_late"
