@@ -52,6 +52,9 @@ bench-limits: env  ## are the limits kept and used? (about 15 minutes; ARGS="--s
 bench-dlr: env  ## what delivery reports cost, with a million messages (about 30 minutes; ARGS="--messages 100000 --reports 50000 --drain 0" for less)
 	@$(PY) -m bench.dlr $(ARGS)
 
+bench: env  ## messages a second without limits, on both databases (about 15 minutes; ARGS="--runs 1" for less)
+	@$(PY) -m bench.throughput $(ARGS)
+
 bench-ui: env  ## the dashboard with a million messages on the move (about 10 minutes; ARGS="--messages 50000" for less)
 	@$(PY) -m bench.ui $(ARGS)
 
@@ -59,4 +62,4 @@ screenshots: env  ## the pictures of docs/dashboard.md (needs Chromium)
 	@$(PY) -m bench.screenshots
 	@$(PY) -m bench.wizard_shots
 
-.PHONY: help env test lint audit lock bench-import demo up chaos bench-limits bench-dlr bench-ui screenshots
+.PHONY: help env test lint audit lock bench bench-import demo up chaos bench-limits bench-dlr bench-ui screenshots

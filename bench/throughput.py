@@ -1,9 +1,9 @@
 """Messages a second without limits: rows in the database at the start, every outcome recorded at the end.
 
-Run: python -m bench.throughput [--only one,qikli,qikberry] [--messages 50000] [--workers 2] [--postgres] [--profile D]
+Run: python -m bench.throughput [--runs 3] [--only qikli,sqlite,2,60000 [--profile FOLDER]] [--out FILE]
 
 Sandbox, Redis, database and workers share the machine. Processor seconds are read from each process, so that every part
-has its own figure.
+has its own figure. Of several runs the one in the middle counts.
 """
 
 from __future__ import annotations
@@ -12,18 +12,25 @@ import argparse
 import asyncio
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from redis import Redis
+from sqlalchemy import func, make_url, select, text
 
-from bench.limits_world import Plan, World, left_by, plant, world
+from bench.limits_world import Plan, World, launch, left_by, plant, world
 from bench.memory import children_cpu
+from models.queries import counts
+from models.states import MessageState
+from models.tables import Message
 from producer.services.children import Child
 
 _ONE = """\
@@ -52,42 +59,99 @@ SCENES: Mapping[str, tuple[str, str]] = {
     "one": ("quicksms", _ONE), "qikli": ("qikli", _QIKLI), "qikberry": ("qikberry", _QIKBERRY),
 }  # fmt: skip
 PATIENCE = 600.0
+WARM_UP = 2_000  # messages
 
 
-async def scene(name: str, asked: argparse.Namespace) -> dict[str, Any]:
-    """One campaign through one account, as fast as it goes."""
-    account, accounts = SCENES[name]
-    plan = Plan(postgres=asked.postgres, workers=asked.workers, accounts=accounts, sandbox={account: _LATE})
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured: a scene on a database with so many worker processes and messages."""
+
+    scene: str
+    database: str
+    workers: int
+    messages: int
+    profile: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.scene}, {self.database}, {self.workers} workers, {self.messages:,} messages"
+
+
+async def measure(case: Case) -> dict[str, Any]:
+    """One campaign through one account, as fast as it goes; checked against the sandbox's ledger."""
+    account, accounts = SCENES[case.scene]
+    plan = Plan(
+        postgres=case.database == "postgresql", workers=case.workers, accounts=accounts, sandbox={account: _LATE}
+    )
     async with world(plan) as running:
-        await _warm(running, account)
-        return await _run(running, account, asked)
+        await _until_left(running, plant(running, account, WARM_UP), WARM_UP)  # processes import and connect
+        await running.reset()
+        bare = await _bare(running, case) if case.scene == "one" else None
+        await running.reset()
+        found = await _run(running, account, case)
+        if bare is not None:
+            found |= {"bare_messages_per_s": bare, "ratio_to_bare": round(found["messages_per_s"] / bare, 2)}
+        return found
 
 
-async def _warm(running: World, account: str) -> None:
-    """Processes import and connect on their first batch: that is not what is measured."""
-    campaign = plant(running, account, 2_000)
-    await _until_left(running, campaign, 2_000)
-    await running.reset()
+async def _bare(running: World, case: Case) -> int:
+    """Messages a second of a script that keeps nothing."""
+    address = running.accounts["quicksms"].base_url
+    script = [sys.executable, "-m", "bench.bare", address, str(case.messages), "50"]
+    done = await asyncio.to_thread(subprocess.run, script, stdout=subprocess.PIPE, check=True)
+    return round(case.messages / float(done.stdout))
 
 
-async def _run(running: World, account: str, asked: argparse.Namespace) -> dict[str, Any]:
-    campaign = plant(running, account, asked.messages, run=False)
+async def _run(running: World, account: str, case: Case) -> dict[str, Any]:
+    campaign = plant(running, account, case.messages, run=False)
+    size = _stored(running)
     before, begun = processor(running), time.monotonic()
-    from bench.limits_world import launch
-
-    launch(running, campaign)
-    spies = _spies(running, asked.profile)
-    took = await _until_left(running, campaign, asked.messages) - begun
+    started = launch(running, campaign)
+    spies = _spies(running, case.profile)
+    took = await _until_left(running, campaign, case.messages) - begun
     after = processor(running)
     for spy in spies:
         spy.wait(timeout=120)
-    spent = {name: round((after[name] - before[name]) / asked.messages * 1e6, 1) for name in after}
     stats = (await running.stats())[account]
+    if stats["accepted"] != case.messages or stats["duplicates"]:
+        raise SystemExit(f"{case}: the sandbox took {stats['accepted']}, {stats['duplicates']} of them twice")
+    spent = {name: round((after[name] - before[name]) / case.messages * 1e6, 1) for name in after}
     return {
-        "messages": asked.messages, "workers": asked.workers, "seconds": round(took, 2),
-        "messages_per_s": round(asked.messages / took), "cpu_us_per_message": spent,
-        "cpu_us_per_message_all": round(sum(spent.values()), 1), "sandbox": stats,
+        "messages": case.messages, "workers": case.workers, "seconds": round(took, 2),
+        "messages_per_s": round(case.messages / took), "requests": stats["requests"],
+        "cpu_s_per_1000": round(sum(spent.values()) / 1000, 3), "cpu_us_per_message": spent,
+        "database_bytes_per_message": round((_stored(running) - size) / case.messages),
+        "first_intent_ms": _first(running, campaign, started),
+        "worker_memory_mb": max(_resident(child) for child in running.workers),
+        "redis_memory_mb": _redis_memory(running),
     }  # fmt: skip
+
+
+def _first(running: World, campaign: UUID, started: datetime) -> int:
+    """Milliseconds from the start to the first intent; its request leaves some milliseconds later."""
+    query = select(func.min(Message.attempted_at)).where(Message.campaign_id == campaign)
+    with running.database.read() as session:
+        first = session.execute(query).scalar_one()
+    return round((first - started).total_seconds() * 1000) if first else -1
+
+
+def _stored(running: World) -> int:
+    """Bytes of the database."""
+    with running.database.read() as session:
+        if running.database.dialect == "postgresql":
+            return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+    path = Path(str(make_url(running.database.url).database))
+    return sum(part.stat().st_size for part in path.parent.glob(path.name + "*"))
+
+
+def _resident(child: Child) -> int:
+    pages = int(Path(f"/proc/{child.pid}/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000
+
+
+def _redis_memory(running: World) -> float:
+    with Redis.from_url(running.stack.environment["DRUMLINE_REDIS_URL"]) as client:
+        used = client.info("memory")
+        return float(round(used["used_memory"] / 1e6, 1))
 
 
 async def _until_left(running: World, campaign: UUID, messages: int) -> float:
@@ -102,12 +166,7 @@ async def _until_left(running: World, campaign: UUID, messages: int) -> float:
 
 def _settled(running: World, campaign: UUID) -> int:
     with running.database.read() as session:
-        query = text("SELECT coalesce(sum(n), 0) FROM campaign_counts WHERE campaign_id = :id AND state = 'submitted'")
-        return int(
-            session.execute(
-                query, {"id": campaign.hex if running.database.dialect == "sqlite" else campaign}
-            ).scalar_one()
-        )
+        return sum(by_state.get(MessageState.SUBMITTED, 0) for by_state in counts(session, campaign).values())
 
 
 def processor(running: World) -> dict[str, float]:
@@ -134,36 +193,44 @@ def _postmaster(running: World) -> int:
 
 
 def _spies(running: World, folder: str | None) -> list[subprocess.Popen[bytes]]:
+    """What holds the interpreter of the first worker, for eight seconds."""
     if not folder:
         return []
     Path(folder).mkdir(parents=True, exist_ok=True)
-    spy = [
-        str(Path(sys.executable).parent / "py-spy"),
-        "record",
-        "--duration",
-        "8",
-        "--rate",
-        "100",
-        "--gil",
-        "--format",
-        "raw",
-    ]
-    return [
-        subprocess.Popen([*spy, "--output", f"{folder}/{n}.txt", "--pid", str(child.pid)])
-        for n, child in enumerate(running.workers[:1])
-    ]
+    spy = f"{Path(sys.executable).parent / 'py-spy'} record --duration 8 --rate 100 --gil --format raw --output".split()
+    first = running.workers[0]
+    return [subprocess.Popen([*spy, f"{folder}/worker.txt", "--pid", str(first.pid)])]
+
+
+CASES = (
+    Case("one", "sqlite", 2, 20_000), Case("one", "postgresql", 2, 20_000),
+    Case("qikli", "sqlite", 2, 100_000), Case("qikli", "postgresql", 2, 100_000),
+    Case("qikberry", "sqlite", 2, 100_000), Case("qikberry", "postgresql", 2, 100_000),
+    Case("qikli", "postgresql", 1, 100_000), Case("qikli", "postgresql", 4, 100_000),
+)  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(SCENES))
-    parser.add_argument("--messages", type=int, default=50_000)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--postgres", action="store_true")
-    parser.add_argument("--profile", default=None)
+    parser.add_argument("--only", default="", help="one case: scene,database,workers,messages")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--profile", default=None, help="folder for a profile of one worker")
+    parser.add_argument("--out", type=Path, default=Path("bench/results.json"))
     asked = parser.parse_args()
-    for name in asked.only.split(","):
-        print(name, json.dumps(asyncio.run(scene(name, asked)), indent=2))
+    if asked.only:
+        name, database, workers, messages = asked.only.split(",")
+        case = Case(name, database, int(workers), int(messages), asked.profile)
+        print(json.dumps(asyncio.run(measure(case)), indent=2))
+        return
+    results: dict[str, Any] = {"cores": os.cpu_count(), "python": platform.python_version(), "runs": asked.runs}
+    load, results["cases"] = os.getloadavg()[0], {}
+    for case in CASES:
+        runs = [asyncio.run(measure(case)) for _ in range(asked.runs)]
+        results["cases"][str(case)] = middle = sorted(runs, key=lambda run: run["messages_per_s"])[len(runs) // 2]
+        ratio = f", {middle['ratio_to_bare']} of a bare script" if "ratio_to_bare" in middle else ""
+        print(f"{case}: {middle['messages_per_s']:,} messages/s{ratio}, {middle['cpu_s_per_1000']} CPU s per 1,000")
+    asked.out.write_text(json.dumps({**results, "load_before": round(load, 2)}, indent=2) + "\n", "utf-8")
+    print(f"written to {asked.out}")
 
 
 if __name__ == "__main__":
