@@ -55,7 +55,7 @@ class Rota:
         if self._only is not None:
             return self._only
         credit, weights = self._credit, self.weights
-        names = [name for name in weights if allowed is None or name in allowed]
+        names = weights if allowed is None else [name for name in weights if name in allowed]
         for name in names:
             credit[name] += weights[name]
         chosen = max(names, key=credit.__getitem__)

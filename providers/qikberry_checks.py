@@ -13,6 +13,7 @@ from providers.qikberry_requests import template_data
 from providers.qikberry_senders import sender_warning
 from providers.shared import digits
 
+_INTERNATIONAL = re.compile(r"\+[1-9][0-9]{6,14}")
 MOST_CHARACTERS = 4096  # "Send Text Message" (channels), public documentation of the same platform
 MOST_VARIABLE = 30  # code 783: "Template variable exceeded 30 characters", in India
 
@@ -37,7 +38,7 @@ def _content(code: str, reason: str) -> Failure:
 
 def _number(account: Account, message: Outgoing) -> Failure | None:
     """E.164 with the country code: some deployments prepend 91 to a number without one."""
-    return None if re.fullmatch(r"\+[1-9][0-9]{6,14}", message.msisdn) else failure_of(BY_NAME["INV-NUMBER"])
+    return None if _INTERNATIONAL.fullmatch(message.msisdn) else failure_of(BY_NAME["INV-NUMBER"])
 
 
 def _sender(account: Account, message: Outgoing) -> Failure | None:

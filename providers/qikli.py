@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import ClassVar
 from uuid import uuid4
 
@@ -157,17 +158,7 @@ class Qikli:
         )
 
     def _check_sender(self, message: Outgoing) -> Failure | None:
-        sender = message.sender
-        if not sender or _NUMERIC_SENDER.fullmatch(sender):
-            return None
-        if (
-            _NAMED_SENDER.fullmatch(sender)
-            and not sender.lstrip("+").isdigit()
-            and 3 <= len(sender) <= self._named_length
-        ):
-            return None
-        reason = f"the sender must be 3 to {self._named_length} letters and digits, or 3 to 14 digits"
-        return Failure("from", FailureClass.SENDER, reason)
+        return _sender_failure(message.sender, self._named_length)
 
     def _fault(self, options: Mapping[str, str]) -> Failure | None:
         chosen = self._choices.of(options)
@@ -395,8 +386,22 @@ def _within(name: str, value: int, most: int) -> int:
     return value
 
 
+@lru_cache(maxsize=1024)
+def _sender_failure(sender: str, named_length: int) -> Failure | None:
+    """Remembered: a campaign has one sender, and an import asks for every row."""
+    if not sender or _NUMERIC_SENDER.fullmatch(sender):
+        return None
+    if _NAMED_SENDER.fullmatch(sender) and not sender.lstrip("+").isdigit() and 3 <= len(sender) <= named_length:
+        return None
+    reason = f"the sender must be 3 to {named_length} letters and digits, or 3 to 14 digits"
+    return Failure("from", FailureClass.SENDER, reason)
+
+
+_INTERNATIONAL = re.compile(r"\+[1-9][0-9]{6,14}")
+
+
 def _check_number(message: Outgoing) -> Failure | None:
-    if re.fullmatch(r"\+[1-9][0-9]{6,14}", message.msisdn):
+    if _INTERNATIONAL.fullmatch(message.msisdn):
         return None
     return Failure("to", FailureClass.RECIPIENT, "not an international number of 7 to 15 digits")
 

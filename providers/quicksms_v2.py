@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 
@@ -83,11 +84,13 @@ def characters(written: str) -> int:
     return max(len(written), len(written.encode("utf-16-le", "surrogatepass")) // 2)
 
 
+@lru_cache(maxsize=1024)
 def wire_sender(sender: str) -> str:
     """A numeric sender goes out as digits, as numbers do everywhere in this API."""
     return sender[1:] if re.fullmatch(r"\+[0-9]+", sender) else sender
 
 
+@lru_cache(maxsize=1024)
 def sender_fault(sender: str, most: int) -> str | None:
     """Why this sender ID has no allowed form, or None. `most`: characters allowed for one with letters."""
     written = wire_sender(sender)
