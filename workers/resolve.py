@@ -401,9 +401,8 @@ def _look_soon(case: Case, seconds: float, now: datetime) -> Step:
 def claim(session: Session, account: str, now: datetime, seconds: float, limit: int) -> list[Case]:
     """Unknown messages whose next look is due; pushed ahead, so that nobody else takes them meanwhile."""
     due = (Message.account == account, Message.state == MessageState.UNKNOWN, Message.not_before <= now)
-    rows = session.execute(
-        select(Message).where(*due).order_by(Message.not_before).limit(limit).with_for_update(skip_locked=True)
-    ).scalars().all()  # fmt: skip
+    query = select(Message).where(*due).order_by(Message.not_before, Message.id).limit(limit)
+    rows = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
     if not rows:
         return []
     later = now + timedelta(seconds=seconds)

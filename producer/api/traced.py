@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config import tracing
 from producer.api.request_id import request_id_of
 
+_KIND = re.compile(r":[a-z]+\}")  # `{campaign_id:uuid}`: how a parameter is read is nobody's business
+
 
 def route_of(scope: Scope) -> str:
     """The route's pattern (`/v1/campaigns/{campaign_id}`), never the path itself, which may hold a number."""
-    return str(getattr(scope.get("route"), "path", "")) or "unmatched"
+    return _KIND.sub("}", str(getattr(scope.get("route"), "path", ""))) or "unmatched"
 
 
 class Traced:
