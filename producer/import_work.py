@@ -32,7 +32,7 @@ from producer.template import Template
 from providers.base import Failure, Outgoing, Provider
 
 NOBODY = str(UUID(int=0))  # the reference of a message that is only asked about
-CHUNK = 5_000
+CHUNK = 10_000
 FIRST_CHUNK = 100  # of a campaign that is sent while it is imported: the first message shall leave soon
 
 BATCH = ("id", "campaign_id", "source_no", "account", "size", "state", "not_before", "lease_token", "position", "zones")
