@@ -172,7 +172,7 @@ class Runtime:
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     def _run_loop(self) -> None:
-        _spare_the_collector()
+        spare_the_collector()
         asyncio.set_event_loop(self.loop)
         self.loop.call_soon(self._start)
         self.loop.run_forever()
@@ -387,7 +387,7 @@ def _delay(backoff: Backoff, tries: int) -> float:
     return backoff.delay(tries, random.random()) or backoff.cap
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """What is loaded by now stays: the collector need not walk it for every few hundred new messages (measured: a
     tenth of a worker's processor time). Messages form no cycles, so looking rarely keeps no memory."""
     gc.collect()
