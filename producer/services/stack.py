@@ -108,6 +108,8 @@ class Stack:
             "--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", str(GRACE_SECONDS),
         )  # fmt: skip
         self.environment["DRUMLINE_API_PORT"] = str(port)
+        if not self.settings.flower_url:  # the dashboard's link, to where Flower is about to listen
+            self.environment["DRUMLINE_FLOWER_URL"] = f"http://{self.settings.flower_host}:{self._flower_port()}"
         await self._start(self._program("api", command))
         self.urls["api"] = f"http://{host}:{port}"
         return self.urls["api"]
@@ -130,15 +132,21 @@ class Stack:
         await self._start(self._program("beat", beat_command()))
 
     async def flower(self) -> str:
-        port = free_port(self.settings.flower_host, self.settings.flower_port)
+        port = self._flower_port()
         if self.settings.flower_password is None:
             password = secrets.token_urlsafe(12)
             self.environment["DRUMLINE_FLOWER_PASSWORD"] = password
             self.tell(f"Flower's password for this run: user {self.settings.flower_user}, password {password}")
-        self.environment["DRUMLINE_FLOWER_PORT"] = str(port)
         await self._start(self._program("flower", flower_command()))
         self.urls["flower"] = f"http://{self.settings.flower_host}:{port}"
         return self.urls["flower"]
+
+    def _flower_port(self) -> int:
+        """Chosen once: the API is told of it before Flower listens."""
+        if "DRUMLINE_FLOWER_PORT" not in self.environment:
+            port = free_port(self.settings.flower_host, self.settings.flower_port)
+            self.environment["DRUMLINE_FLOWER_PORT"] = str(port)
+        return int(self.environment["DRUMLINE_FLOWER_PORT"])
 
     async def answering(self, name: str, url: str) -> None:
         """Wait until an HTTP address answers."""
