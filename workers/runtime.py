@@ -389,9 +389,10 @@ def _delay(backoff: Backoff, tries: int) -> float:
 
 def spare_the_collector() -> None:
     """What is loaded by now stays: the collector need not walk it for every few hundred new messages (measured: a
-    tenth of a worker's processor time). Messages form no cycles, so looking rarely keeps no memory."""
+    tenth of a worker's processor time). The young ones are looked at often enough: what a transaction leaves behind
+    does form cycles, and waits in memory until then."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(50_000, 5, 50)
     # Slots are a few milliseconds wide, and the database's threads would keep the loop waiting for five at a time.
     sys.setswitchinterval(0.0005)
