@@ -56,6 +56,7 @@ async def _up(configured: Settings) -> int:
         await stack.beat()
         await stack.answering("api", await stack.api())
         await stack.answering("flower", await stack.flower())
+        say(f"Dashboard   {stack.urls['api']}  (sign in with a key: drumline keys create me --scope admin)")
         say(f"API         {stack.urls['api']}/docs")
         say(f"Flower      {stack.urls['flower']}")
         say(f"logs        {stack.logs}")

@@ -29,6 +29,7 @@ from producer.demo.compare import compare
 from producer.demo.ledger import fetch_entries, fetch_stats, our_rows
 from producer.demo.tables import account_table, reject_table
 from producer.importer import Imported, Importer
+from producer.keys import Scope, create_key
 from producer.overview import Progress as Standing
 from producer.overview import progress
 from producer.services.stack import Stack, free_port
@@ -62,6 +63,7 @@ async def run_demo(configured: Settings, console: Console, *, stay: bool) -> int
             code = await _send(demo, stack, console)
             if stay:
                 _tell_urls(stack, say)
+                _tell_key(demo, say)
                 await asyncio.Event().wait()
     finally:
         if code == 0 or stay:
@@ -131,7 +133,15 @@ async def _start(stack: Stack, say: Callable[[str], None]) -> None:
     _tell_urls(stack, say)
 
 
+def _tell_key(demo: Demo, say: Callable[[str], None]) -> None:
+    """The demonstration's database is its own, and so are its keys."""
+    with demo.database.write() as session:
+        key, _ = create_key(session, "demo", Scope.ADMIN, demo.database.now())
+    say(f"sign in with the key {key}")
+
+
 def _tell_urls(stack: Stack, say: Callable[[str], None]) -> None:
+    say(f"Dashboard {stack.urls['api']}")
     say(f"API docs {stack.urls['api']}/docs   Flower {stack.urls['flower']}   logs {stack.logs}")
 
 
