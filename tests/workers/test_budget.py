@@ -1,6 +1,7 @@
 """What a thousand messages cost in statements, transactions and Redis commands: counts, so that no machine is too slow.
 
-The budget is `bench/budget.json`: whoever needs more has to say so there.
+The budget is `bench/budget.json`: whoever needs more has to say so there. How many answers share a transaction depends
+on how busy the machine is, so there is room for that, and none for one statement or command a message.
 """
 
 from __future__ import annotations
