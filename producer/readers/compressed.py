@@ -113,7 +113,7 @@ def expand_zip(archive: zipfile.ZipFile, limit: int) -> BinaryIO:
         raise FileError(FileFault.FORMAT, "the zip is encrypted: send it without a password")
     try:
         unpacked = archive.open(members[0])
-    except (NotImplementedError, *_BROKEN) as error:
+    except (NotImplementedError, *_BROKEN) as error:  # the former is zipfile's word for a compression it does not know
         raise FileError(FileFault.FORMAT, "the zip is damaged or uses an unknown compression") from error
     return io.BufferedReader(Expanded(unpacked, members[0].compress_size, limit), 1 << 18)
 

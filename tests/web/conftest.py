@@ -16,7 +16,6 @@ from bench.screenshots import CHROMIUM, SWITCHES
 from bench.showcase import ACCOUNTS, SCENES, fill, scaled
 from bench.web_server import WebServer, serve
 from models.database import Database
-from tests.conftest import missing
 from tests.producer.api.desk import Desk, open_desk
 
 
@@ -66,7 +65,7 @@ def stage(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     if shutil.which(CHROMIUM) is None:
-        missing("chromium")
+        pytest.fail("the browser tests need Chromium (Debian: apt-get install chromium)", pytrace=False)
     async with async_playwright() as play:
         opened = await play.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         yield opened
