@@ -1,6 +1,6 @@
 """Real servers for every test: an embedded Redis, an embedded PostgreSQL, and SQLite files.
 
-`database` runs a test on both databases. A missing server package skips locally and fails where `CI` is set.
+`database` runs a test on both databases.
 """
 
 from __future__ import annotations
