@@ -99,9 +99,8 @@ def apply_moves(
     ]
     _write(session, [move for move, _ in allowed], now)
     done = [Moved(row.message_id, row.campaign_id, row.account, row.state, move.new) for move, row in allowed]
-    count(session, done)
-    _tally(session, Counter((row.account, row.state, move.new, move.values.get("code")) for move, row in allowed))
-    note_moves(session, [(item.campaign_id, item.message_id, item.new) for item in done], now)
+    ways = Counter(_Way(row.campaign_id, row.account, row.state, move.new, _code(move)) for move, row in allowed)
+    _tell(session, ways, [(item.campaign_id, item.message_id, item.new) for item in done], now)
     return done
 
 
@@ -136,23 +135,15 @@ def apply_expected(
         groups[tuple(row)].append(row)
     for keys, group in groups.items():
         names = tuple(key for key in keys if key != "id" and not key.startswith("was_"))
+        # An intent makes the attempt: before it there is none that could fence.
         expected = ("state",) if old is MessageState.QUEUED else ("state", "attempt_id")
         reached = update_expected(session, _MESSAGES, names, expected, group)
         if reached is not None:
             left.update(row["id"] for row in group if row["id"] not in reached)
-    _tell(session, old, [(home, move) for home, move in homes.values() if move.message_id not in left], now)
+    done = [(home, move) for home, move in homes.values() if move.message_id not in left]
+    ways = Counter(_Way(home.campaign_id, home.account, old, move.new, _code(move)) for home, move in done)
+    _tell(session, ways, [(home.campaign_id, move.message_id, move.new) for home, move in done], now)
     return [move for _, move in homes.values() if move.message_id in left]
-
-
-def _tell(session: Session, old: MessageState, done: Sequence[tuple[Home, Move]], now: datetime) -> None:
-    """Counters and events of moves that were carried out."""
-    delta: Counter[tuple[UUID, str, str]] = Counter()
-    for (home, new), n in Counter((home, move.new) for home, move in done).items():
-        delta[(home.campaign_id, home.account, old)] -= n
-        delta[(home.campaign_id, home.account, new)] += n
-    add_counts(session, delta)
-    _tally(session, Counter((home.account, old, move.new, move.values.get("code")) for home, move in done))
-    note_moves(session, [(home.campaign_id, move.message_id, move.new) for home, move in done], now)
 
 
 def move_all(session: Session, which: ColumnElement[bool], old: MessageState, move: Move, now: datetime) -> int:
@@ -174,24 +165,45 @@ def move_all(session: Session, which: ColumnElement[bool], old: MessageState, mo
         .returning(_MESSAGES.c.id, _MESSAGES.c.campaign_id, _MESSAGES.c.account)
     )
     rows = session.execute(statement).all()
-    moved = Counter((campaign_id, account) for _, campaign_id, account in rows)
-    _tally(session, Counter((account, old, move.new, move.values.get("code")) for _, _, account in rows))
-    note_moves(session, [(campaign_id, message_id, move.new) for message_id, campaign_id, _ in rows], now)
+    ways = Counter(_Way(campaign_id, account, old, move.new, _code(move)) for _, campaign_id, account in rows)
+    _tell(session, ways, [(campaign_id, message_id, move.new) for message_id, campaign_id, _ in rows], now)
+    return len(rows)
+
+
+class _Way(NamedTuple):
+    """What moves have in common, as far as counters and metrics tell them apart."""
+
+    campaign_id: UUID
+    account: str
+    old: MessageState
+    new: MessageState
+    code: str | None
+
+
+def _code(move: Move) -> str | None:
+    code: str | None = move.values.get("code")
+    return code
+
+
+def _tell(
+    session: Session, ways: Mapping[_Way, int], told: Sequence[tuple[UUID, UUID, MessageState]], now: datetime
+) -> None:
+    """Counters, metrics and events of moves that were carried out."""
     delta: Counter[tuple[UUID, str, str]] = Counter()
-    for (campaign_id, account), n in moved.items():
-        delta[(campaign_id, account, old)] -= n
-        delta[(campaign_id, account, move.new)] += n
+    for way, n in ways.items():
+        delta[(way.campaign_id, way.account, way.old)] -= n
+        delta[(way.campaign_id, way.account, way.new)] += n
     add_counts(session, delta)
-    return moved.total()
+    _tally(session, ways)
+    note_moves(session, told, now)
 
 
 _NOT_YET_TAKEN = frozenset({MessageState.QUEUED, MessageState.SUBMITTING, MessageState.UNKNOWN})
 
 
-def _tally(session: Session, ways: Mapping[tuple[str, MessageState, MessageState, str | None], int]) -> None:
-    """What the metrics tell of these moves (account, old, new, code). A later report that names another end counts as
-    one more outcome."""
-    for (account, old, new, code), n in ways.items():
+def _tally(session: Session, ways: Mapping[_Way, int]) -> None:
+    """What the metrics tell of these moves. A later report that names another end counts as one more outcome."""
+    for (_, account, old, new, code), n in ways.items():
         if old in _NOT_YET_TAKEN and new in ACCEPTED_ONCE:
             tally(session, Tally.SUBMITTED, account, n=n)
         if new in FINAL:
@@ -223,17 +235,8 @@ def set_facts(session: Session, facts: Mapping[UUID, Mapping[str, Any]]) -> None
             update_by_id(session, _MESSAGES, names, group)
 
 
-def count(session: Session, moved: Iterable[Moved]) -> None:
-    """Keep the campaign's counters in step with moves, in a fixed order so that two transactions never cross."""
-    delta: Counter[tuple[UUID, str, str]] = Counter()
-    ways = Counter((item.campaign_id, item.account, item.old, item.new) for item in moved)
-    for (campaign_id, account, old, new), n in ways.items():
-        delta[(campaign_id, account, old)] -= n
-        delta[(campaign_id, account, new)] += n
-    add_counts(session, delta)
-
-
 def add_counts(session: Session, delta: Mapping[tuple[UUID, str, str], int]) -> None:
+    """Keep the campaigns' counters in step, in a fixed order so that two transactions never cross."""
     rows = [
         {"campaign_id": campaign, "account": account, "state": state, "n": n}
         for (campaign, account, state), n in sorted(delta.items(), key=str)

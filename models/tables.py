@@ -27,7 +27,6 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from models.segments import Encoding
 from models.states import BatchState, CampaignState, CanaryState, MessageState
 from models.types import Money, SmallCount, Told, UtcDateTime, Word, new_id
 
@@ -236,10 +235,6 @@ class Message(Base):
         Index("ix_messages_state", "campaign_id", "state", "row_no"),  # lists by state; whether all are final
         Index("ix_messages_msisdn", "msisdn", "attempted_at"),  # who was written to, and when: for the caps
     )  # fmt: skip
-
-    @property
-    def encoding_word(self) -> Encoding:
-        return Encoding(self.encoding)
 
     @property
     def ref(self) -> str:

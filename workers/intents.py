@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -16,15 +16,15 @@ from models.forgotten import suppressed
 from models.leases import Lease, Terms
 from models.moves import Home, Move, apply_expected, apply_moves
 from models.queries import due_messages
-from models.segments import Encoding
 from models.states import CampaignState, MessageState
 from models.steering import Caps
-from models.tables import Attempt, Campaign, Suppression, client_ref
-from providers.base import LookUpBy, LookUpPolicy, Outgoing
+from models.tables import Attempt, Campaign, Suppression
+from providers.base import LookUpBy, LookUpPolicy
 from workers.brief import Brief, brief_of
 from workers.caps import Candidate, lock, moves_against
 from workers.chunk import Chunk, Due
 from workers.decide import Position
+from workers.outgoing import options_of, outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +91,9 @@ def _closing(
 
 
 def _due(campaign: Campaign, rows: Sequence[queries.Due]) -> list[Due]:
-    options: Mapping[str, str] = {str(name): str(value) for name, value in campaign.options.items()}
-    common, validity = campaign.common_text or "", campaign.validity
+    options, validity = options_of(campaign), campaign.validity
     return [
-        Due(
-            row.id,
-            Outgoing(
-                str(row.id),
-                client_ref(row.id, row.ref_round),
-                row.msisdn,
-                row.sender,
-                row.text if row.text is not None else common,
-                Encoding(row.encoding),
-                row.segments,
-                validity,
-                options,
-            ),
-            Position(row.tries, row.looks, row.ref_round, validity),
-        )
+        Due(row.id, outgoing(row, campaign, options), Position(row.tries, row.looks, row.ref_round, validity))
         for row in rows
     ]
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from models.tables import Campaign, Message
+from collections.abc import Mapping
+
+from models.queries import Due
+from models.segments import Encoding
+from models.tables import Campaign, Message, client_ref
 from providers.base import Outgoing
 
 
-def outgoing(row: Message, campaign: Campaign) -> Outgoing:
-    """Text and options exactly as stored at import: a replay must be byte-identical."""
+def outgoing(row: Message | Due, campaign: Campaign, options: Mapping[str, str] | None = None) -> Outgoing:
+    """Text and options exactly as stored at import: a replay must be byte-identical. `options`: those of the campaign,
+    where the caller has many messages of it."""
     return Outgoing(
         id=str(row.id),
-        ref=row.ref,
+        ref=client_ref(row.id, row.ref_round),
         msisdn=row.msisdn,
         sender=row.sender,
         text=row.text if row.text is not None else (campaign.common_text or ""),
-        encoding=row.encoding_word,
+        encoding=Encoding(row.encoding),
         segments=row.segments,
         validity=campaign.validity,
-        options={str(name): str(value) for name, value in campaign.options.items()},
+        options=options_of(campaign) if options is None else options,
     )
+
+
+def options_of(campaign: Campaign) -> dict[str, str]:
+    return {str(name): str(value) for name, value in campaign.options.items()}
