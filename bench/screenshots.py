@@ -84,23 +84,36 @@ def take(opened: Browser, server: WebServer, ids: dict[str, Any], shot: Shot, fo
         page.screenshot(path=folder / f"{shot.name}.png", full_page=shot.whole)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parse(what: str | None) -> argparse.Namespace:
+    """`to`: the folder, which exists then; `only`: part of a picture's name."""
+    parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "screenshots")
     parser.add_argument("--only", default="")
     chosen = parser.parse_args()
     chosen.to.mkdir(parents=True, exist_ok=True)
+    return chosen
+
+
+@contextmanager
+def stage() -> Iterator[tuple[Browser, WebServer, Database, dict[str, Any]]]:
+    """A browser, a server over the made-up database, that database, and its campaigns' ids by name."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         database = Database(f"sqlite:///{folder / 'showcase.db'}")
         database.migrate()
         ids = fill(database, database.now())
         with serve(database, folder, ACCOUNTS, prices_file=PRICES) as server, browser() as opened:
-            for shot in SHOTS:
-                if chosen.only in shot.name:
-                    take(opened, server, ids, shot, chosen.to)
-                    print(chosen.to / f"{shot.name}.png")
+            yield opened, server, database, ids
         database.close()
+
+
+def main() -> None:
+    chosen = parse(__doc__)
+    with stage() as (opened, server, _, ids):
+        for shot in SHOTS:
+            if chosen.only in shot.name:
+                take(opened, server, ids, shot, chosen.to)
+                print(chosen.to / f"{shot.name}.png")
 
 
 if __name__ == "__main__":

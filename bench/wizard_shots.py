@@ -5,19 +5,13 @@ One campaign is made step by step in Chromium, as a person would, over the made-
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page
 
-from bench.screenshots import DESK, PHONE, PRICES, browser, sign_in
-from bench.showcase import ACCOUNTS, fill
-from bench.web_server import WebServer, serve
-from config.settings import ROOT
-from models.database import Database
+from bench.screenshots import DESK, PHONE, parse, sign_in, stage
+from bench.web_server import WebServer
 from producer.suppressions import add_suppressions
 
 TEXT = (
@@ -82,31 +76,21 @@ def _on(page: Page, step: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--to", type=Path, default=ROOT / "docs" / "screenshots")
-    parser.add_argument("--only", default="")
-    chosen = parser.parse_args()
-    chosen.to.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        database = Database(f"sqlite:///{folder / 'showcase.db'}")
-        database.migrate()
-        fill(database, database.now())
+    chosen = parse(__doc__)
+    with stage() as (opened, server, database, _):
         with database.write() as session:
             add_suppressions(session, {"+447700900700", "+447700900701"}, "", "STOP", database.now())
-        with serve(database, folder, ACCOUNTS, prices_file=PRICES) as server, browser() as opened:
-            for end, (steps, options) in LOOKS.items():
-                with opened.new_context(reduced_motion="reduce", **options) as context:
-                    page = context.new_page()
-                    sign_in(page, server, "submit")
+        for end, (steps, options) in LOOKS.items():
+            with opened.new_context(reduced_motion="reduce", **options) as context:
+                page = context.new_page()
+                sign_in(page, server, "submit")
 
-                    def shoot(step: str, page: Page = page, end: str = end, steps: tuple[str, ...] = steps) -> None:
-                        if step in steps and chosen.only in f"wizard-{step}{end}":
-                            page.wait_for_timeout(300)
-                            page.screenshot(path=chosen.to / f"wizard-{step}{end}.png", full_page=True)
+                def shoot(step: str, page: Page = page, end: str = end, steps: tuple[str, ...] = steps) -> None:
+                    if step in steps and chosen.only in f"wizard-{step}{end}":
+                        page.wait_for_timeout(300)
+                        page.screenshot(path=chosen.to / f"wizard-{step}{end}.png", full_page=True)
 
-                    walk(page, server, shoot)
-        database.close()
+                walk(page, server, shoot)
 
 
 ALL = ("recipients", "columns", "message", "time", "check", "confirm")

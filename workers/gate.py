@@ -192,7 +192,11 @@ class Gate:
         return passed
 
     async def unused(self, passed: Pass) -> None:
-        """The pass was not used after all."""
+        """Nothing left by this pass, and nothing will."""
+        self.limiter.give_back(passed.permit)
+        await self._release(passed)
+
+    async def _release(self, passed: Pass) -> None:
         if passed.token:
             await self._quietly(self.breaker.release(self.account, passed.token))
 
@@ -218,7 +222,7 @@ class Gate:
     async def failed(self, error: WireError, passed: Pass) -> None:
         """No answer: counts towards the breaker."""
         if error.reason in OURS:
-            await self.unused(passed)
+            await self._release(passed)
             return
         self._closed_at = float("-inf")
         kind = FailureKind.UNREACHABLE if isinstance(error, NotSent) else FailureKind.TIMEOUT

@@ -2,7 +2,8 @@
 --
 -- ARGV: horizon us, lead us (no slot sooner), ramp from (0..1], ramp length us, pacing tolerance us, peak factor,
 --       number of windows, then per window: unit (1 requests, 2 messages, 3 segments), limit, length us, margin us,
---       span of each unit us (3), then runs of equal permits: count, requests, messages, segments.
+--       span of each unit us (3), number of permits given back, then for each: epoch, slot, requests, messages,
+--       segments; then runs of equal permits: count, requests, messages, segments.
 -- Answer: {'ok', now, epoch, next slot, reason of the next slot, 'slot slot ...'} (us, server clock), or
 --         {'unseeded', now, epoch, why}.
 -- "Next slot" is that of the first permit which did not fit into the horizon, 0 if all did; its reason is
@@ -18,6 +19,10 @@ for i = 1, number() do
   windows[i] = { index = i - 1, unit = number(), limit = number(), length = number(), margin = number() }
 end
 for unit = 1, UNITS do spans[unit] = number() end
+local given_back = {}
+for i = 1, number() do
+  given_back[i] = { epoch = number(), slot = number(), costs = { number(), number(), number() } }
+end
 
 local now = server_now()
 local state = read_state()
@@ -47,38 +52,43 @@ end
 
 local FETCH = 128
 
--- First entry of the unit's log whose cumulative cost is at least `sum` (which only grows): its slot, or 0.
+-- The entry at `slot` is about to be looked at: what was given back of later slots remains.
+local function pass_returned(seen, unit, slot)
+  while seen.returned[seen.next] and seen.returned[seen.next][1] <= slot do
+    seen.after = seen.after - seen.returned[seen.next][1 + unit]
+    seen.next = seen.next + 1
+  end
+end
+
+-- First entry of the unit's log up to which so much left that the rest, without what was given back, makes room:
+-- cumulative cost + given back later >= `sum` (which only grows). Its slot, or 0.
 local function slot_reaching(window, sum)
-  local seen = window.seen
+  local seen, unit = window.seen, window.unit
   while true do
     while seen.at <= #seen.rows do
-      if tonumber(seen.rows[seen.at + 1]) >= sum then return slot_of(seen.rows[seen.at]) end
+      local slot = slot_of(seen.rows[seen.at])
+      seen.last = tonumber(seen.rows[seen.at + 1])
+      pass_returned(seen, unit, slot)
+      if seen.last + seen.after >= sum then return slot end
       seen.at = seen.at + 2
     end
     if seen.complete then break end
-    seen.rows = redis.call('ZRANGEBYSCORE', log_key(window.unit), whole(sum), '+inf', 'WITHSCORES', 'LIMIT', 0, FETCH)
+    local from = whole(math.max(sum - seen.after, seen.last + 1))
+    seen.rows = redis.call('ZRANGEBYSCORE', log_key(unit), from, '+inf', 'WITHSCORES', 'LIMIT', 0, FETCH)
     seen.at, seen.complete = 1, #seen.rows < 2 * FETCH
   end
-  local own = fresh[window.unit]
-  while seen.own <= #own.sums and own.sums[seen.own] < sum do seen.own = seen.own + 1 end
+  local own = fresh[unit]
+  while own.slots[seen.own] do
+    pass_returned(seen, unit, own.slots[seen.own])
+    if own.sums[seen.own] + seen.after >= sum then break end
+    seen.own = seen.own + 1
+  end
   return own.slots[seen.own] or 0
 end
 
 for _, window in ipairs(windows) do
-  window.seen = { rows = {}, at = 1, own = 1, complete = false }
   local foreign, foreign_until = foreign_use(window.unit, window.length, now)
   window.room, window.foreign_until = window.limit - foreign, foreign_until
-end
-
--- Earliest slot at which the window has room for `cost` more.
-local function window_slot(window, cost)
-  local room, free = window.room, 0
-  if cost > room then room, free = window.limit, window.foreign_until end
-  local sum = sums[window.unit] + cost - room
-  if sum <= 0 then return free end
-  local leaver = slot_reaching(window, sum)
-  if leaver == 0 then return free end
-  return math.max(free, leaver + window.length + window.margin)
 end
 
 local function ramp_share(slot)
@@ -94,6 +104,44 @@ local function spacing(costs, slot)
     longest = math.max(longest, costs[window.unit] * (window.length + window.margin) / room)
   end
   return longest / ramp_share(slot)
+end
+
+-- Permits of this log by which nothing left: they take no room any more, and their time may be caught up with.
+local function take_back()
+  local longest = 0
+  for unit = 1, UNITS do longest = math.max(longest, state['span' .. unit]) end
+  for _, permit in ipairs(given_back) do
+    if permit.epoch == state.epoch and permit.slot > now - longest then
+      local member = table.concat({ whole(permit.slot), unpack(permit.costs) }, ':')
+      if redis.call('ZADD', RETURNED, whole(permit.slot), member) == 1 then
+        state.tat = state.tat - spacing(permit.costs, now)
+      end
+    end
+  end
+  redis.call('ZREMRANGEBYSCORE', RETURNED, '-inf', whole(now - longest))
+  redis.call('PEXPIRE', RETURNED, math.ceil(longest / 1000) + 60000)
+  write_state(state, { 'tat' })
+end
+if #given_back > 0 then take_back() end
+
+-- What was given back of a time that no window reaches any more cannot matter.
+local reach = 0
+for _, window in ipairs(windows) do reach = math.max(reach, window.length + window.margin) end
+local known = returned(now - reach)
+for _, window in ipairs(windows) do
+  window.seen = { rows = {}, at = 1, own = 1, last = 0, complete = false, returned = known, next = 1, after = 0 }
+  for _, entry in ipairs(known) do window.seen.after = window.seen.after + entry[1 + window.unit] end
+end
+
+-- Earliest slot at which the window has room for `cost` more.
+local function window_slot(window, cost)
+  local room, free = window.room, 0
+  if cost > room then room, free = window.limit, window.foreign_until end
+  local sum = sums[window.unit] + cost - room
+  if sum - window.seen.after <= 0 then return free end
+  local leaver = slot_reaching(window, sum)
+  if leaver == 0 then return free end
+  return math.max(free, leaver + window.length + window.margin)
 end
 
 local function earliest_slot(costs)

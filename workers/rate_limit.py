@@ -40,6 +40,7 @@ from workers.rate_rules import LONGEST_MARGIN, UNIT_NUMBER, Budget, Cost, Pace, 
 from workers.redis_scripts import CoordinationLost, Edit, Script, read_source
 
 MOST_PERMITS: Final = 1000
+MOST_GIVEN_BACK: Final = 200
 FURTHEST_HORIZON: Final = 60.0
 LOOK_BACK: Final = 5.0
 SEED_ROUNDS: Final = 5
@@ -109,6 +110,7 @@ class RateLimiter:
         self._checks: dict[str, asyncio.Task[None]] = {}
         self._seeding: dict[str, asyncio.Lock] = {}
         self._observed_at: dict[str, float] = {}
+        self._given_back: dict[str, list[Permit]] = {}
 
     async def acquire(
         self, budget: Budget, costs: Sequence[Cost], horizon: float | None = None, lead: float = 0.0
@@ -131,6 +133,13 @@ class RateLimiter:
                 return self._to_grant(budget, pace, costs, ahead, answer)
             await self._rebuild(budget, pace, int(answer[2]), forced=stepped)
         raise LimiterUnavailable("the log was lost again and again")
+
+    def give_back(self, permit: Permit) -> None:
+        """Nothing left by this permit, and nothing will: the next question about its budget says so, and its place in
+        the windows is free again. Only for what is certain: a request that may have left keeps its place."""
+        waiting = self._given_back.setdefault(permit.key, [])
+        if len(waiting) < MOST_GIVEN_BACK:
+            waiting.append(permit)
 
     async def wait(self, permit: Permit) -> Verdict:
         """Sleeps until the permit's slot; GO means: send now, within the permit's grace."""
@@ -205,7 +214,7 @@ class RateLimiter:
     def _keys(self, key: str) -> list[str]:
         # The braces keep all keys of a budget in one slot of a Redis Cluster.
         base = f"{self._prefix}:limit:{{{key}}}"
-        return [f"{base}:state", *(f"{base}:{unit}" for unit in Counts)]
+        return [f"{base}:state", *(f"{base}:{unit}" for unit in Counts), f"{base}:returned"]
 
     async def _trip(self, script: Script, key: str, args: Sequence[str | int | float]) -> list[Any]:
         """A trip whose answer is ['word', server µs, epoch, …]: tells the clock and the epoch in passing."""
@@ -249,6 +258,7 @@ class RateLimiter:
     ) -> list[str | int | float]:
         """`ahead`: the furthest and the nearest slot, in seconds from now."""
         runs = ((sum(1 for _ in same), *cost.as_tuple()) for cost, same in groupby(costs))
+        back = self._given_back.pop(budget.key, [])
         return [
             *(int(seconds * MICROSECOND) for seconds in ahead),
             self._settings.ramp_from,
@@ -258,6 +268,8 @@ class RateLimiter:
             len(budget.windows),
             *chain.from_iterable(_window_args(budget.windows, pace)),
             *_spans(budget.windows, pace),
+            len(back),
+            *chain.from_iterable((permit.epoch, permit.slot, *permit.cost.as_tuple()) for permit in back),
             *chain.from_iterable(runs),
         ]
 
@@ -276,7 +288,8 @@ class RateLimiter:
 
     def _permit(self, budget: Budget, cost: Cost, epoch: int, slot: int, pace: Pace) -> Permit:
         # Not before the slot by the slowest reading of the server's clock, not after its grace by the fastest.
-        return Permit(budget.key, cost, epoch, self._server.latest(slot), self._server.earliest(slot) + pace.grace)
+        starts, ends = self._server.latest(slot), self._server.earliest(slot) + pace.grace
+        return Permit(budget.key, cost, epoch, starts, ends, slot)
 
     def _late(self, permit: Permit) -> bool:
         return permit.expired(self._clock())

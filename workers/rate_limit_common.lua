@@ -1,9 +1,9 @@
 -- Shared by every limiter script (put in front of it): keys, clock, state, logs.
 --
--- KEYS[1] state hash; KEYS[2..4] one log per unit: requests, messages, segments.
+-- KEYS[1] state hash; KEYS[2..4] one log per unit: requests, messages, segments; KEYS[5] permits given back.
 -- A log is a sorted set: score = cumulative cost up to and including the entry, member = "<slot us>:<cumulative>".
 -- Slots never go back, so score, rank and time all grow together: every question is one O(log n) look-up.
-local STATE = KEYS[1]
+local STATE, RETURNED = KEYS[1], KEYS[5]
 local UNITS = 3
 local STATE_TTL_MS = 2 * 86400 * 1000      -- longer than any block (a day at most)
 local FURTHEST_SLOT_US = 120 * 1000000     -- nobody may reserve this far ahead: a later slot means the clock went back
@@ -92,6 +92,24 @@ local function append(unit, rows)
   for first = 1, #rows, 1000 do
     redis.call('ZADD', log_key(unit), unpack(rows, first, math.min(first + 999, #rows)))
   end
+end
+
+-- Permits that were given back, because nothing left by them: { slot, requests, messages, segments }, oldest first.
+-- A sorted set: score = slot, member = "<slot us>:<requests>:<messages>:<segments>", so that giving back twice is once.
+local function returned(from_us, to_us)
+  local found = {}
+  for i, member in ipairs(redis.call('ZRANGEBYSCORE', RETURNED, '(' .. whole(from_us), to_us and whole(to_us) or '+inf')) do
+    local slot, requests, messages, segments = string.match(member, '^(%d+):(%d+):(%d+):(%d+)$')
+    found[i] = { tonumber(slot), tonumber(requests), tonumber(messages), tonumber(segments) }
+  end
+  return found
+end
+
+-- What really left between two moments.
+local function used_between(unit, from_us, to_us)
+  local used = cumulative_at(unit, to_us) - cumulative_at(unit, from_us)
+  for _, entry in ipairs(returned(from_us, to_us)) do used = used - entry[1 + unit] end
+  return math.max(0, used)
 end
 
 -- A window's foreign use (somebody else with the same credentials), as last seen: amount and until when it counts.

@@ -33,7 +33,7 @@ end
 -- At full use the provider's remaining is near zero and so is ours: only what is missing beyond our own log is foreign.
 function operations.observe()
   local unit, limit, length, back = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-  local own = cumulative_at(unit, now) - cumulative_at(unit, now - back)
+  local own = used_between(unit, now - back, now)
   local foreign = limit - own - tonumber(ARGV[6])
   if state.run ~= run_id() then return { now, 0, 0 } end
   if foreign > tonumber(ARGV[8]) then
@@ -55,13 +55,13 @@ function operations.snapshot()
   local share = 1
   if state.ramp > 0 then share = math.min(1, from + (1 - from) * math.max(0, (now - state.ramp) / ramp_length)) end
   local sent = {}
-  for unit = 1, UNITS do sent[unit] = cumulative_at(unit, now) - cumulative_at(unit, now - rate_span) end
+  for unit = 1, UNITS do sent[unit] = used_between(unit, now - rate_span, now) end
   local answer = { now, seeded, math.max(0, state.blocked - now), state.reason, math.floor(share * 1000000), sent }
   for i = 5, #ARGV, 4 do
     local unit, limit = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     local length, margin = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
     local until_now, sum = cumulative_at(unit, now), total(state, unit)
-    local used = until_now - cumulative_at(unit, now - length)
+    local used = used_between(unit, now - length, now)
     local foreign, free = foreign_use(unit, length, now), math.max(now, state.blocked, state.last)
     local threshold = sum + 1 - (limit - math.min(foreign, limit - 1))
     local leaver = threshold > 0 and redis.call('ZRANGEBYSCORE', log_key(unit), whole(threshold), '+inf', 'LIMIT', 0, 1)[1]

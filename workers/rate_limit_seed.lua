@@ -30,6 +30,7 @@ for unit = 1, UNITS do
   append(unit, rows[unit])
   if #rows[unit] > 0 then redis.call('PEXPIRE', log_key(unit), math.ceil(span / 1000) + 60000) end
 end
+redis.call('DEL', RETURNED)
 state.run, state.epoch = run_id(), next_epoch(state, now)
 state.last, state.tat, state.gap = now, now, now
 write_state(state, FIELDS)

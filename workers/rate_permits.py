@@ -28,7 +28,7 @@ class WaitReason(StrEnum):
 class Permit:
     """One request may leave between `not_before` and `not_after` (this process's monotonic seconds).
 
-    Good only for the process that took it, and only once.
+    Good only for the process that took it, and only once. `slot`: its moment by the server's clock, in µs.
     """
 
     key: str
@@ -36,6 +36,7 @@ class Permit:
     epoch: int
     not_before: float
     not_after: float
+    slot: int = 0
 
     @property
     def unhurried(self) -> bool:

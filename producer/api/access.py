@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -120,12 +120,15 @@ def _look_up(here: Context, key: str) -> Caller | None:
     return Caller(row.id, row.name, Scope(row.scope))
 
 
-def require(needed: Scope) -> Callable[[Request], Caller]:
-    """A dependency: the caller, if its scope covers `needed`."""
+Kind = TypeVar("Kind", bound=Caller)
 
-    def caller(request: Request) -> Caller:
+
+def require(kind: type[Kind], needed: Scope) -> Callable[[Request], Kind]:
+    """A dependency: whom the route let in (of this kind), if their key's scope covers `needed`. Raises Problem 403."""
+
+    def caller(request: Request) -> Kind:
         found = request.state.caller
-        if not isinstance(found, Caller):
+        if not isinstance(found, kind):
             raise TypeError("the route is not guarded")
         if not found.scope.covers(needed):
             raise Problem(403, "forbidden", f"this needs a key of scope {needed}; yours has {found.scope}")
@@ -134,6 +137,6 @@ def require(needed: Scope) -> Callable[[Request], Caller]:
     return caller
 
 
-Reader = Annotated[Caller, Depends(require(Scope.READ))]
-Submitter = Annotated[Caller, Depends(require(Scope.SUBMIT))]
-Admin = Annotated[Caller, Depends(require(Scope.ADMIN))]
+Reader = Annotated[Caller, Depends(require(Caller, Scope.READ))]
+Submitter = Annotated[Caller, Depends(require(Caller, Scope.SUBMIT))]
+Admin = Annotated[Caller, Depends(require(Caller, Scope.ADMIN))]

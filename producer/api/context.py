@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
@@ -52,12 +52,20 @@ class Context:
         )
 
 
+Part = TypeVar("Part")
+
+
+def part_of(request: Request, name: str, kind: type[Part]) -> Part:
+    """What `create_app` put into the app under this name."""
+    found = getattr(request.app.state, name, None)
+    if not isinstance(found, kind):
+        raise TypeError(f"the app was made without {name}")
+    return found
+
+
 def context_of(request: Request) -> Context:
     """The context of the app that this request came to."""
-    found = request.app.state.context
-    if not isinstance(found, Context):
-        raise TypeError("the app was not made by create_app")
-    return found
+    return part_of(request, "context", Context)
 
 
 Here = Annotated[Context, Depends(context_of)]

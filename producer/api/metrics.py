@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import BEARER, authenticate, given_key
-from producer.api.context import Here
+from producer.api.context import Here, part_of
 from producer.api.problems import responses
 from producer.metrics import Metrics
 
@@ -25,7 +25,5 @@ async def metrics(here: Here, request: Request) -> Response:
     wanted = token.get_secret_value().encode() if token else b""
     if not wanted or not hmac.compare_digest(given_key(request).encode(), wanted):
         await run_in_threadpool(authenticate, request)
-    found = request.app.state.metrics
-    if not isinstance(found, Metrics):
-        raise TypeError("the app was not made by create_app")
+    found = part_of(request, "metrics", Metrics)
     return Response(await run_in_threadpool(found.render, here.now), media_type=CONTENT_TYPE)

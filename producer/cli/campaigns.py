@@ -18,7 +18,7 @@ from producer.cli.context import Context, open_context
 from producer.cli.output import emit, print_json, print_table, say
 from producer.exports import MESSAGE_COLUMNS, REJECT_COLUMNS, FileFormat, as_file, message_rows, reject_rows
 from producer.message_pages import Wanted
-from producer.overview import progress, recent
+from producer.overview import Progress, progress, recent
 from producer.rejects import write_rejects
 from producer.rooms import ask_workers
 from producer.suppressions import add_suppressions
@@ -177,11 +177,17 @@ SHOWN = (
 )  # fmt: skip
 
 
-def print_status(context: Context, campaign_id: UUID, as_json: bool) -> None:
+def standing_of(context: Context, campaign_id: UUID) -> Progress:
+    """Raises CampaignError when there is none."""
     with context.database.read() as session:
         standing = progress(session, campaign_id)
     if standing is None:
         raise CampaignError("id", f"there is no campaign {campaign_id}")
+    return standing
+
+
+def print_status(context: Context, campaign_id: UUID, as_json: bool) -> None:
+    standing = standing_of(context, campaign_id)
     if as_json:
         print_json(standing.as_dict())
         return

@@ -11,10 +11,9 @@ from models.states import MessageState
 from producer import campaigns as use
 from producer import copies, recurring
 from producer.campaigns import CampaignError
-from producer.cli.campaigns import Id, Json, find_campaign
+from producer.cli.campaigns import Id, Json, find_campaign, standing_of
 from producer.cli.context import Context, open_context
 from producer.cli.output import emit, print_json, say
-from producer.overview import progress
 from producer.schedule import moment_of, upcoming
 
 times = typer.Typer(no_args_is_help=True, help="What is to come.")
@@ -73,10 +72,7 @@ def _states(given: list[str] | None) -> list[MessageState]:
 
 
 def _tell(context: Context, campaign_id: UUID, as_json: bool) -> None:
-    with context.database.read() as session:
-        standing = progress(session, campaign_id)
-    if standing is None:
-        raise CampaignError("id", f"there is no campaign {campaign_id}")
+    standing = standing_of(context, campaign_id)
     if as_json:
         print_json(standing.as_dict())
     else:

@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from config.accounts import Account
 from config.names import Order
 from models.plain import storable
-from producer.api.context import Context, Here
+from producer.api.context import Context, Here, part_of
 from producer.api.problems import Problem
 from producer.doctor import Finding, probe_accounts
 from producer.limits import Standing, give_order, hurry, standings
@@ -98,10 +98,7 @@ class Answers:
 
 
 def answers_of(request: Request) -> Answers:
-    found = request.app.state.answers
-    if not isinstance(found, Answers):
-        raise TypeError("the app has no dashboard")
-    return found
+    return part_of(request, "answers", Answers)
 
 
 @router.get("/accounts")

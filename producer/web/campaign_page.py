@@ -10,7 +10,7 @@ from fastapi import Query, Request, Response
 
 from models.states import MessageState
 from producer.api import exports
-from producer.api.context import Context, Here
+from producer.api.context import Context, Here, part_of
 from producer.keys import Scope
 from producer.web.campaign_view import CampaignView, Figures, look
 from producer.web.guard import Anyone, page_router
@@ -36,10 +36,7 @@ DONE: Mapping[str, str] = {
 
 
 def figures_of(request: Request) -> Figures:
-    found = request.app.state.figures
-    if not isinstance(found, Figures):
-        raise TypeError("the app has no dashboard")
-    return found
+    return part_of(request, "figures", Figures)
 
 
 @router.get("/campaigns/{campaign_id}")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
-from producer.api.access import Caller
+from producer.api.access import Caller, require
 from producer.api.context import Context, context_of
 from producer.api.problems import Problem
 from producer.keys import Scope, touch
@@ -62,34 +62,31 @@ class OpenRoute(APIRoute):
         return enter
 
 
-class PageRoute(OpenRoute):
+class UploadRoute(OpenRoute):
+    """A page that nobody sees without a session. The token of its form is read on the way, by whoever streams the form
+    (`check_given`)."""
+
+    def checked(
+        self, handler: Callable[[Request], Coroutine[Any, Any, Response]]
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        async def enter(request: Request) -> Response:
+            return await handler(request) if await admitted(request) else to_sign_in(request)
+
+        return enter
+
+
+class PageRoute(UploadRoute):
     """A page that nobody sees without a session, and no form of it works without the session's token."""
 
     def checked(
         self, handler: Callable[[Request], Coroutine[Any, Any, Response]]
     ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        async def enter(request: Request) -> Response:
-            if not await admitted(request):
-                return to_sign_in(request)
+        async def with_token(request: Request) -> Response:
             if request.method not in SAFE_METHODS:
                 await check_token(request)
             return await handler(request)
 
-        return enter
-
-
-class UploadRoute(OpenRoute):
-    """A page that takes a file: the form's token is read on the way, by whoever streams the form (`check_given`)."""
-
-    def checked(
-        self, handler: Callable[[Request], Coroutine[Any, Any, Response]]
-    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        async def enter(request: Request) -> Response:
-            if not await admitted(request):
-                return to_sign_in(request)
-            return await handler(request)
-
-        return enter
+        return super().checked(with_token)
 
 
 def page_router() -> APIRouter:
@@ -188,21 +185,7 @@ def text_of(form: FormData, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def need(scope: Scope) -> Callable[[Request], Viewer]:
-    """A dependency: the viewer, if their key covers `scope`. Raises Problem 403."""
-
-    def viewer(request: Request) -> Viewer:
-        found = request.state.caller
-        if not isinstance(found, Viewer):
-            raise TypeError("the route is no page")
-        if not found.scope.covers(scope):
-            raise Problem(403, "forbidden", f"this needs a key of scope {scope}; yours has {found.scope}")
-        return found
-
-    return viewer
-
-
-Anyone = Annotated[Viewer, Depends(need(Scope.READ))]
-Operator = Annotated[Viewer, Depends(need(Scope.SUBMIT))]
-Chief = Annotated[Viewer, Depends(need(Scope.ADMIN))]
+Anyone = Annotated[Viewer, Depends(require(Viewer, Scope.READ))]
+Operator = Annotated[Viewer, Depends(require(Viewer, Scope.SUBMIT))]
+Chief = Annotated[Viewer, Depends(require(Viewer, Scope.ADMIN))]
 Form = Annotated[FormData, Depends(form_of)]

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from producer.api.context import context_of
+from producer.api.context import context_of, part_of
 from producer.api.problems import Problem
 from producer.sessions import alive
 from producer.web.guard import Viewer
@@ -32,10 +32,7 @@ class LiveResponse(StreamingResponse):
 
 
 def hub_of(request: Request) -> Hub:
-    found = request.app.state.live
-    if not isinstance(found, Hub):
-        raise TypeError("the app has no dashboard")
-    return found
+    return part_of(request, "live", Hub)
 
 
 def live(request: Request, viewer: Viewer, key: Hashable, make: Make) -> Response:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
+from workers.rate_limit import LOOK_BACK
 from workers.rate_rules import Budget, Cost, Window, plan_pace
 
 START_US = 1_800_000_000_000_000
@@ -54,6 +55,16 @@ class ModelLimiter:
     last: float = 0
     tat: float = 0
     gap: float = 0
+    returned: set[tuple[int, Cost]] = field(default_factory=set)
+
+    def take_back(self, now: int, permits: Iterable[tuple[int, Cost]]) -> None:
+        """Nothing left by these: they take no room any more, and the pace may catch up with them."""
+        longest = max(length for _, length in self._lengths()) + round(LOOK_BACK * 1e6)
+        for slot, cost in permits:
+            if slot > now - longest and (slot, cost) not in self.returned:
+                self.returned.add((slot, cost))
+                self.granted.remove((slot, cost))
+                self.tat -= self._step(cost)
 
     def decide(self, now: int, costs: Sequence[Cost], horizon_us: int) -> list[int]:
         slots: list[int] = []
@@ -85,9 +96,12 @@ class ModelLimiter:
         return 0
 
     def _reserve(self, slot: int, cost: Cost) -> None:
-        step = max(cost.of(window.counts) * length / window.limit for window, length in self._lengths())
+        step = self._step(cost)
         self.granted.append((slot, cost))
         self.last, self.tat, self.gap = slot, max(self.tat, slot) + step, slot + step / self.peak
+
+    def _step(self, cost: Cost) -> float:
+        return max(cost.of(window.counts) * length / window.limit for window, length in self._lengths())
 
 
 def most_in_any_window(moments: Iterable[tuple[float, int]], length: float) -> int:

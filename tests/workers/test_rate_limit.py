@@ -40,13 +40,14 @@ asks = st.tuples(
     st.lists(costs, min_size=1, max_size=12),
     st.integers(0, 3_000_000),  # horizon, µs
     st.integers(0, 2_000_000),  # time until the next question, µs
+    st.integers(0, 12),  # how many of the permits are given back, the first ones first
 )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(windows, min_size=1, max_size=3, unique=True), st.lists(asks, min_size=1, max_size=25))
 async def test_many_workers_get_exactly_the_slots_of_the_plain_model_and_no_window_overflows(
-    redis_server: EmbeddedRedis, chosen: list[Window], questions: list[tuple[int, list[Cost], int, int]]
+    redis_server: EmbeddedRedis, chosen: list[Window], questions: list[tuple[int, list[Cost], int, int, int]]
 ) -> None:
     redis_server.wipe()
     async with Redis.from_url(redis_server.url) as redis:
@@ -56,16 +57,48 @@ async def test_many_workers_get_exactly_the_slots_of_the_plain_model_and_no_wind
         await first.acquire(budget, [Cost()], 0.0)
         model = ModelLimiter(budget)
         model.decide(clock.server_us, [Cost()], 0)
-        for worker, wanted, horizon, pause in questions:
+        held_back: dict[int, list[tuple[int, Cost]]] = {worker: [] for worker in range(4)}
+        for worker, wanted, horizon, pause, back in questions:
+            model.take_back(clock.server_us, held_back[worker])
             grant = await workers[worker].acquire(budget, wanted, horizon / 1e6)
             expected = model.decide(clock.server_us, wanted, horizon)
             told = [clock.to_server_us(permit.not_before) for permit in grant.permits]
             assert told == pytest.approx(expected, abs=2, rel=0)
             assert (grant.wait > 0) == (len(expected) < len(wanted))
+            held_back[worker] = [(permit.slot, permit.cost) for permit in grant.permits[:back]]
+            for permit in grant.permits[:back]:
+                workers[worker].give_back(permit)
             await clock.advance(pause)
         for window in chosen:
             used = [(slot, cost.of(window.counts)) for slot, cost in model.granted]
             assert most_in_any_window(used, window.per * 1e6) <= window.limit
+
+
+async def test_what_is_given_back_makes_room_at_once_and_only_once(redis_client: Redis) -> None:
+    limiter, clock = await virtual(redis_client)
+    budget = Budget("acme", (Window(10, 10),))
+    unused = (await limiter.acquire(budget, [Cost()] * 10, horizon=10.0)).permits[4]
+    await clock.advance(9_500_000)
+    assert (await limiter.snapshot(budget)).windows[0].used == 10
+    for _ in range(3):
+        limiter.give_back(unused)
+    grant = await limiter.acquire(budget, [Cost()] * 2, horizon=0.1)
+    assert len(grant.permits) == 1
+    await clock.advance(100_000)
+    assert (await limiter.snapshot(budget)).windows[0].used == 10
+
+
+async def test_what_is_given_back_after_the_log_was_rebuilt_is_none_of_its_permits(
+    redis_client: Redis, redis_server: EmbeddedRedis
+) -> None:
+    limiter, clock = await virtual(redis_client)
+    budget = Budget("acme", (Window(2, 60),))
+    old = (await limiter.acquire(budget, [Cost()] * 2, horizon=30.0)).permits
+    await limiter.block(budget, 1.0, "429")
+    await clock.advance(2_000_000)
+    for permit in old:
+        limiter.give_back(permit)
+    assert not (await limiter.acquire(budget, [Cost()], horizon=1.0)).permits
 
 
 async def test_a_partial_grant_says_what_the_next_one_waits_for_and_when_to_ask_again(redis_client: Redis) -> None:

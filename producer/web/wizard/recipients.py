@@ -17,11 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from models.plain import storable
 from models.tables import Draft
 from producer import drafts
+from producer.api.access import require
 from producer.api.context import Context, Here
 from producer.api.spool import Spooled, spooled_form
 from producer.keys import Scope
 from producer.readers import FileError, Hint
-from producer.web.guard import CSRF_FIELD, Operator, Viewer, check_given, need
+from producer.web.guard import CSRF_FIELD, Operator, Viewer, check_given
 from producer.web.wizard import earlier, flow
 from producer.web.wizard.flow import Step
 from producer.web.wizard.routing import WizardUpload, wizard_router
@@ -34,7 +35,7 @@ MOST_NAME = 200
 MOST_PASTED = 300_000  # characters, some 20,000 numbers
 HEADLESS: Mapping[str, bool | None] = {"auto": None, "names": False, "data": True}
 DELIMITERS: Mapping[str, str] = {"": "find out", ",": "comma", ";": "semicolon", "tab": "tab", "|": "vertical bar"}
-Uploader = Annotated[Viewer, Depends(need(Scope.SUBMIT))]
+Uploader = Annotated[Viewer, Depends(require(Viewer, Scope.SUBMIT))]
 
 
 @dataclass(frozen=True, slots=True)
