@@ -104,9 +104,7 @@ class MarkedRequest(aiohttp.ClientRequest):
     def _board(self, conn: Connection) -> None:
         """Nothing was written yet: the connection stays good for the next request."""
         try:
-            if not self.fresh:
-                self.mark.board()
-            self.mark.permit()
+            self.mark.board()
         except Fault:
             conn.release()
             raise

@@ -12,7 +12,7 @@ learns from `providers.mark.watched` whether bytes may have left.
 import asyncio
 from collections.abc import Mapping
 from enum import StrEnum
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -62,10 +62,13 @@ class HttpClient:
     """
 
     def __init__(self, settings: ConnectionSettings | None = None, carrier: Carrier = Carrier.LEAN) -> None:
-        self._settings = settings or ConnectionSettings()
-        self._gate = Gate(self._settings.max_connections)
-        self._carrier = _carrier(self._settings, carrier)
+        self._settings = settings = settings or ConnectionSettings()
+        self._gate = Gate(settings.max_connections)
+        self._carrier = _carrier(settings, carrier)
         self._closed = False
+        self._keeps = settings.keepalive if carrier is not Carrier.NATIVE else None
+        self._stood_at = float("-inf")  # when a connection was last seen to stand (monotonic seconds)
+        self._preparing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,12 +83,34 @@ class HttpClient:
         self._closed = True
         await self._carrier.close()
 
+    async def prepare(self, url: str, until: float) -> None:
+        """Have a connection to this address stand, so that a request with a short slot (`Request.slot_ends`) need not
+        spend it on opening one. Waits `until` then at most (monotonic seconds). Nothing is written; what goes wrong,
+        the request will meet and tell.
+
+        Goes by when the last answer came: that one's connection stands still, and whoever finds it taken opens another
+        and leaves it behind.
+        """
+        now = monotonic()
+        if self._keeps is None or now - self._stood_at < self._keeps / 2 or now >= until:
+            return
+        if self._preparing is None or self._preparing.done():
+            self._preparing = asyncio.create_task(self._open(url), name="prepare-connection")
+        await asyncio.wait([self._preparing], timeout=until - now)
+
+    async def _open(self, url: str) -> None:
+        """A request whose slot is long over gets as far as its connection, and leaves that behind."""
+        outcome = await self._outcome(Request("GET", url, {}), Mark(slot_ends=0.0))
+        if isinstance(outcome, NotSent) and outcome.reason == Reason.TOO_LATE:
+            self._stood_at = monotonic()
+
     async def send(self, request: Request) -> Reply:
         """The whole answer, whatever its status; raises `NotSent` or `OutcomeUnknown`."""
         outcome = await self._outcome(request, Mark(not_after=request.not_after, slot_ends=request.slot_ends))
         if isinstance(outcome, WireError):
             # Raised here, not where it was caught: no library's exception, with URL and token, shall hang on it.
             raise outcome
+        self._stood_at = monotonic()
         return outcome
 
     async def _outcome(self, request: Request, mark: Mark) -> Reply | WireError:
@@ -118,7 +143,9 @@ def _verdict(fault: Fault, mark: Mark, request: Request) -> WireError:
     detail = f"{fault.detail} ({request.method} {public_url(request.url)})"
     if mark.written:
         return OutcomeUnknown(fault.reason, detail, mark.status)
-    return NotSent(Reason.TOO_LATE if mark.too_late else fault.reason, detail)
+    # What kept the request from its connection is told as it is, however late it became: the breaker wants to know.
+    late = mark.too_late and fault.reason is Reason.STALE_CONNECTION
+    return NotSent(Reason.TOO_LATE if late else fault.reason, detail)
 
 
 async def _whole_body(answer: _Answer, limit: int) -> bytes:

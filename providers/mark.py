@@ -55,7 +55,7 @@ class Mark:
     lost: Callable[[], BaseException | None] = _never_lost  # why the connection ended, once it has
     settled: bool = False
     not_after: float | None = None  # monotonic seconds: from then on the first byte may not leave
-    slot_ends: float | None = None  # the same, on a connection that stood already
+    slot_ends: float | None = None  # the same, once there is a connection
     _watch: Watch | None = field(default_factory=_WATCH.get)
 
     def permit(self) -> None:
@@ -68,10 +68,11 @@ class Mark:
             raise Fault(Reason.TOO_LATE, "the right to send ended before the first byte left")
 
     def board(self) -> None:
-        """To be called with a connection that stood already. Raises `Fault` where the slot has ended."""
-        if self.slot_ends is not None and time.monotonic() >= self.slot_ends:
-            self.not_after = self.slot_ends
-            self.permit()
+        """To be called with a connection in hand: from now on the slot's end binds. Raises `Fault` where the request
+        must not be written (any more)."""
+        if self.slot_ends is not None:
+            self.not_after = min(self.slot_ends, self.not_after or self.slot_ends)
+        self.permit()
 
     @property
     def too_late(self) -> bool:

@@ -32,8 +32,8 @@ class Request:
     connecting and the whole answer, but not the wait for a free connection. `max_body` caps the answer in bytes, both
     as sent and expanded. `not_after` (monotonic seconds) ends the right to send: looked at right before the first byte,
     so that a process that slept in between sends nothing it has no claim to any more. `slot_ends` is the same for a
-    request's place in a rate limit, and only holds on a connection that stood already: a new one takes longer than a
-    slot lasts, and an account that is asked seldom would never get anything out.
+    request's place in a rate limit: where opening a connection took longer than the slot lasts, nothing is written, and
+    the connection stands for the next try (see `HttpClient.prepare`).
     """
 
     method: str

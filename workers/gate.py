@@ -178,18 +178,12 @@ class Gate:
         answer = await self.ask([cost], horizon, tolls)
         return answer if isinstance(answer, Wait) else answer[0]
 
-    async def clear(self, passed: Pass, cost: Cost, leave_by: float) -> Pass | None:
-        """The pass once its moment has come, or another one where that was missed because the intent took long to
-        commit: with a slow database nothing would ever leave otherwise. None: nothing may leave by `leave_by`
-        (monotonic), and no pass is held any more."""
-        while not await passed.wait():
-            await self.unused(passed)
-            left = leave_by - time.monotonic()
-            answer = await self.one(cost, left) if left > 0 else Wait(0.0, "too late")
-            if isinstance(answer, Wait):
-                return None
-            passed = answer
-        return passed
+    async def another(self, cost: Cost, leave_by: float, missed: Pass) -> Pass | None:
+        """A pass for one that was missed. None: nothing may leave by `leave_by` (monotonic)."""
+        await self.unused(missed)
+        left = leave_by - time.monotonic()
+        answer = await self.one(cost, left) if left > 0 else None
+        return answer if isinstance(answer, Pass) else None
 
     async def unused(self, passed: Pass) -> None:
         """Nothing left by this pass, and nothing will."""

@@ -24,8 +24,8 @@ from models.tables import Suppression
 from providers.base import OptOut, Page, Parsed, Raw
 from providers.extras import KeepsOptOuts
 from providers.wire import BadBody, NotSent, OutcomeUnknown
+from workers.charged import charged_send
 from workers.inbox import suppression_row
-from workers.resolve import charged_send
 from workers.runtime import AccountRuntime, Runtime
 
 

@@ -21,9 +21,9 @@ from models.states import OPEN_AT_PROVIDER, MessageState
 from models.tables import Campaign, Message
 from providers.base import Found, Report, Sighting, Sought
 from providers.wire import Reply, Request
+from workers.charged import charged_send
 from workers.fold import report_move
 from workers.outgoing import outgoing
-from workers.resolve import charged_send
 from workers.runtime import AccountRuntime, Runtime
 
 log = structlog.get_logger("drumline.overdue")

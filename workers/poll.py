@@ -24,7 +24,7 @@ from models.states import OPEN_AT_PROVIDER, MessageState
 from models.tables import AccountStatus, InboxPage, Message
 from providers.base import OpenWork, Page
 from providers.wire import NotSent, OutcomeUnknown, Reply
-from workers.resolve import charged_send
+from workers.charged import charged_send
 from workers.runtime import AccountRuntime, Runtime
 
 log = structlog.get_logger("drumline.poll")

@@ -28,7 +28,7 @@ from providers.extras import AsksMore, ListsSenders, Question
 from providers.http import ConnectionSettings, HttpClient
 from providers.retry_after import parse_http_date
 from providers.wire import BadBody, NotSent, OutcomeUnknown, Reply
-from workers.resolve import charged_send
+from workers.charged import charged_send
 from workers.runtime import AccountRuntime, Runtime
 
 HALF_A_SECOND = 0.5  # a Date header tells whole seconds, so on average it is half a second old

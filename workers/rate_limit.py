@@ -59,7 +59,7 @@ class LimiterSettings:
     horizon      how far ahead slots are reserved when the caller does not say
     recheck      a permit is used without asking Redis again if we heard from it this recently
     ramp_from    share of the full rate right after a block; full again after the longest window, at least 5, at most 30
-    peak         catching up runs at most at this multiple of the steady rate
+    peak         catching up runs at most at this multiple of the steady rate: more makes bursts, and those jitter
     seed_slack   an intent is committed this much before its request leaves, at most
     observe_every  one look at a provider's rate headers per budget and process in this time is enough
     """
@@ -67,7 +67,7 @@ class LimiterSettings:
     horizon: float = 2.0
     recheck: float = 0.1
     ramp_from: float = 0.25
-    peak: float = 2.0
+    peak: float = 1.1
     seed_slack: float = 2.5
     observe_every: float = 0.25
     trip_timeout: float = 2.0

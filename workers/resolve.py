@@ -8,7 +8,7 @@ then the campaign's policy decides, and every report says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -37,22 +37,22 @@ from providers.base import (
     Refused,
     Report,
     Sighting,
-    Signal,
     Sought,
     Unclear,
 )
-from providers.wire import NotSent, OutcomeUnknown, Reply, Request
+from providers.wire import Reply, Request
+from workers.charged import HORIZON, charged_send, send_at_slot
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide
 from workers.fold import report_move
-from workers.gate import LEAVE_WITHIN, Cost, Door, Gate, Pass, Wait
+from workers.gate import LEAVE_WITHIN, Cost, Pass, Wait
 from workers.outgoing import outgoing
+from workers.readings import Answer
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
 
 log = structlog.get_logger("drumline.resolve")
 
 AT_ONCE = 50  # unknown messages taken in one run
-HORIZON = 10.0  # seconds: a look-up waits longer for its permit than a submit, so that it never starves
 
 
 class OnUnknown(StrEnum):
@@ -247,78 +247,14 @@ def _linked(session: Session, account: str, sightings: Mapping[str, Sighting]) -
     return [found for found in session.execute(query).scalars() if found] if ids else []
 
 
-async def charged_send(
-    runtime: Runtime,
-    account: AccountRuntime,
-    request: Request,
-    kind: str,
-    *,
-    gate: Gate | None = None,
-    lessons: tuple[type[Signal], ...] | None = None,
-    keep: Callable[[Reply], Awaitable[None]] | None = None,
-) -> Reply:
-    """One request that is no submit: counted against the account's limits (of `gate`, by default those of polls) and
-    kept as an Attempt. `lessons`: the only signals that may be learnt from the answer, where not all. `keep` gets the
-    answer before anything else is done with it.
-
-    Raises NotSent or OutcomeUnknown; NotSent also when no permit is to be had in good time.
-    """
-    gate = gate or account.poll_gate
-    attempt_id, passed = await _permit_for(runtime, account, gate, kind)
-    started = time.monotonic()
-    try:
-        reply = await account.exchange(request, kind)
-    except (NotSent, OutcomeUnknown) as error:
-        await gate.failed(error, passed)
-        await runtime.recorder.record(
-            _ended(attempt_id, started, getattr(error, "partial", None), "failed", error.reason)
-        )
-        raise
-    if keep is not None:
-        await keep(reply)
-    signal, allowance = account.provider.read_signal(reply)
-    learnt = signal if lessons is None or isinstance(signal, lessons) else None
-    await gate.learn(learnt, allowance, passed)
-    await runtime.recorder.record(_ended(attempt_id, started, reply.status, "answered", None))
-    return reply
-
-
-async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kind: str) -> tuple[UUID, Pass]:
-    """A begun attempt whose moment has come. A moment may be missed while the attempt is written: then another one."""
-    cost, attempt_id = Cost(1, 0, 0), new_id()
-    passed = await gate.one(cost, HORIZON)
-    if isinstance(passed, Wait):
-        shut = "breaker: " if passed.door is Door.BREAKER else ""
-        raise NotSent("no_permit", f"{shut}{passed.reason}: {passed.seconds:.0f} s")
-    await passed.come_near()
-    leave_by = time.monotonic() + LEAVE_WITHIN
-    try:
-        await runtime.write(_begin, attempt_id, account.name, kind, runtime.now())
-    except runtime.database_errors:
-        await gate.unused(passed)
-        raise
-    cleared = await gate.clear(passed, cost, leave_by)
-    if cleared is not None:
-        return attempt_id, cleared
-    await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
-    raise NotSent("permit_missed", "the moment of the permit passed")
-
-
-def _ended(attempt_id: UUID, started: float, status: int | None, outcome: str, reason: str | None) -> Answered:
-    return Answered(attempt_id, round((time.monotonic() - started) * 1000), status, outcome, reason, None, False)
-
-
-def _begin(session: Session, attempt_id: UUID, account: str, kind: str, now: datetime) -> None:
-    session.add(Attempt(id=attempt_id, account=account, kind=kind, started_at=now))
-
-
 # --- replaying -------------------------------------------------------------------------------------------------------
 
 
 async def _replay(runtime: Runtime, account: AccountRuntime, case: Case, not_after: float) -> None:
     """The byte-identical request again under its idempotency key: safe whether or not the first one arrived, as long as
     the provider remembers the key. Nothing leaves after `not_after` (monotonic), when the claim ends."""
-    passed = await account.gate.one(Cost(1, 1, case.message.segments), HORIZON)
+    cost = Cost(1, 1, case.message.segments)
+    passed = await account.gate.one(cost, HORIZON)
     if isinstance(passed, Wait):
         await runtime.write(_apply, [_look_soon(case, passed.seconds, runtime.now())], runtime.now())
         return
@@ -329,25 +265,23 @@ async def _replay(runtime: Runtime, account: AccountRuntime, case: Case, not_aft
     await passed.come_near()
     leave_by = time.monotonic() + LEAVE_WITHIN
     await runtime.write(_begin_replay, attempt_id, account.name, case, request.body, runtime.now())
-    cleared = await account.gate.clear(passed, Cost(1, 1, case.message.segments), leave_by)
     started = time.monotonic()
-    if cleared is None:
+    request = replace(request, not_after=min(not_after, leave_by))
+    departed = await send_at_slot(account, account.gate, request, "replay", (passed, cost, leave_by))
+    if departed is None:
         await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
         await runtime.write(_apply, [_look_soon(case, 1.0, runtime.now())], runtime.now())
         return
-    request = replace(request, not_after=min(not_after, leave_by))
-    outcome, status, request_id = await _replayed(account, case, request, cleared)
+    outcome, status, request_id = await _replayed(account, case, *departed)
     await _record_replay(runtime, account, case, attempt_id, outcome, (started, status, request_id))
 
 
 async def _replayed(
-    account: AccountRuntime, case: Case, request: Request, passed: Any
+    account: AccountRuntime, case: Case, reply: Answer, passed: Pass
 ) -> tuple[Outcome, int | None, str | None]:
-    try:
-        reply = await account.exchange(request, "replay", messages=1)
-    except (NotSent, OutcomeUnknown) as error:
-        await account.gate.failed(error, passed)
-        return Unclear(error.reason), getattr(error, "partial", None), None
+    if not isinstance(reply, Reply):
+        await account.gate.failed(reply, passed)
+        return Unclear(reply.reason), getattr(reply, "partial", None), None
     submission = account.provider.read_submit([case.message], reply)
     await account.gate.learn(submission.signal, submission.allowance, passed)
     outcome = submission.outcomes.get(case.message.id, Unclear("missing in the adapter's reading"))

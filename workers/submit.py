@@ -33,6 +33,7 @@ from workers.brief import defer
 from workers.chunk import Chunk, Due
 from workers.chunks import Cap, cut
 from workers.decide import decide
+from workers.departure import depart
 from workers.gate import Cost, Door, Pass, Wait
 from workers.intents import Taken, attempt_row, close, look, take, write_intents
 from workers.readings import Answer, failed, outcome_of, reason_of, status_of, word_of
@@ -275,17 +276,19 @@ class BatchWork:
 
     async def _deliver(self, chunk: Chunk, first: Pass, latest: float) -> None:
         """One request: wait for its slot, send, learn from the answer, record."""
-        passed: Pass | None = first
-        while (passed := await self._board(chunk, passed, latest)) is not None:
+        started = 0.0
+
+        async def send(passed: Pass) -> Answer:
+            nonlocal started
             started = time.monotonic()
-            answer = await self._exchange(chunk, min(latest, self._safe_until), passed.permit.not_after)
-            elapsed = time.monotonic() - started
-            if not (_missed(answer) and self._may_send()):
-                break
-            passed = await self._next_pass(chunk, passed, latest)
-        if passed is None:
+            return await self._exchange(chunk, min(latest, self._safe_until), passed.permit.not_after)
+
+        await self.account.client.prepare(chunk.request.url, first.permit.not_before)
+        departed = await depart(first, send, partial(self._next_pass, chunk, latest), self._may_send)
+        if departed is None:
             await self._record_unsent(chunk)
             return
+        (answer, passed), elapsed = departed, time.monotonic() - started
         if isinstance(answer, Reply):
             submission = self.account.provider.read_submit(chunk.messages, answer)
             await self.account.gate.learn(submission.signal, submission.allowance, passed)
@@ -294,16 +297,8 @@ class BatchWork:
             await self.account.gate.failed(answer, passed)
         await self._record(chunk, submission, answer, elapsed)
 
-    async def _board(self, chunk: Chunk, passed: Pass | None, latest: float) -> Pass | None:
-        """Wait for the slot. A missed one is replaced while the intent stands: writing it back and forth would cost
-        more time than the next slots have. None: the request must not leave now, or not by `latest` (monotonic)."""
-        while passed is not None:
-            if await passed.wait() and self._may_send():
-                return passed
-            passed = await self._next_pass(chunk, passed, latest)
-        return None
-
-    async def _next_pass(self, chunk: Chunk, missed: Pass, latest: float) -> Pass | None:
+    async def _next_pass(self, chunk: Chunk, latest: float, missed: Pass) -> Pass | None:
+        """None: the request must not leave now, or not by `latest` (monotonic)."""
         await self.account.gate.unused(missed)
         left = latest - time.monotonic()
         if left <= 0 or not self._may_send():
@@ -317,8 +312,7 @@ class BatchWork:
         return None if isinstance(answer, Wait) else answer
 
     async def _exchange(self, chunk: Chunk, not_after: float, slot_ends: float) -> Answer:
-        """The answer, or what is known without one. Nothing leaves after `not_after`, nor after `slot_ends` where a
-        connection stands already (monotonic seconds)."""
+        """The answer, or what is known without one. Nothing leaves after `not_after` or `slot_ends` (monotonic)."""
         flight = asyncio.current_task()
         with watched() as watch:
             try:
@@ -463,8 +457,3 @@ class BatchWork:
             await self.runtime.write(defer, self.lease, self._opens_at)
         else:
             await self.runtime.write(leases.finish, self.lease, self.runtime.now())
-
-
-def _missed(answer: Answer) -> bool:
-    """Its slot passed before the first byte left: that is nobody's failure, and another slot will do."""
-    return isinstance(answer, NotSent) and answer.reason == "too_late"

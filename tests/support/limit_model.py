@@ -50,7 +50,7 @@ class ModelLimiter:
     """Says for each cost the slot the limiter must choose, by looking at everything ever granted."""
 
     budget: Budget
-    peak: float = 2.0
+    peak: float = 1.1
     granted: list[tuple[int, Cost]] = field(default_factory=list)
     last: float = 0
     tat: float = 0

@@ -131,6 +131,9 @@ class Line:
         finally:
             self._at_once -= 1
 
+    async def prepare(self, url: str, until: float) -> None:
+        """There is nothing to open."""
+
     async def close(self) -> None:
         """Nothing is open."""
 
