@@ -1,0 +1,37 @@
+"""From the permit to the wire: a request leaves at its slot, or at another one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from providers.faults import Reason
+from providers.wire import NotSent
+from workers.gate import Pass
+from workers.readings import Answer
+
+Send = Callable[[Pass], Awaitable[Answer]]
+Another = Callable[[Pass], Awaitable[Pass | None]]
+
+
+async def depart(
+    passed: Pass, send: Send, another: Another, may_leave: Callable[[], bool] = lambda: True
+) -> tuple[Answer, Pass] | None:
+    """The answer, and the pass that the request left with. None: it did not leave, and no pass is held any more.
+
+    A slot can be missed while the intent is committed, while the request stands in line, or while its connection is
+    opened. It is replaced while the intent stands: writing that back and forth would cost more time than the next slots
+    have. `another` gives back what was missed and answers None when there is no slot in good time.
+    """
+    current: Pass | None = passed
+    while current is not None:
+        if await current.wait() and may_leave():
+            answer = await send(current)
+            if not (_missed(answer) and may_leave()):
+                return answer, current
+        current = await another(current)
+    return None
+
+
+def _missed(answer: Answer) -> bool:
+    """Its slot passed before the first byte left: that is nobody's failure, and another slot will do."""
+    return isinstance(answer, NotSent) and answer.reason == Reason.TOO_LATE
