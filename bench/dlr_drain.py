@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import tempfile
 import threading
 import time
@@ -70,10 +71,11 @@ def drain(database: Database, total: int, apply_all: Apply, resident: Callable[[
         runtime = Runtime(settings, {account.name: account}, database, lambda *_, **__: None)
         try:
             runtime.run(_warm(runtime, account.name))
-            with peak(resident) as memory:
+            with watched(resident) as pulling:
                 started = time.perf_counter()
                 pages = runtime.run(poll_reports(runtime, account.name))
                 pulled = time.perf_counter() - started
+            with watched(resident) as applying:
                 started = time.perf_counter()
                 done = apply_all(database, open_provider(account))
                 applied = time.perf_counter() - started
@@ -84,32 +86,51 @@ def drain(database: Database, total: int, apply_all: Apply, resident: Callable[[
         "pages": pages,
         "pulled_per_second": round(total / pulled),
         "applied_per_second": round(done / applied),
-        "grown_mb": memory.most - memory.first,
+        "grown_mb": max(pulling.most, applying.most) - pulling.first,
+        "mb_by_tenths": {"pulling": pulling.by_tenths(), "applying": applying.by_tenths()},
+        "grown_after_two_tenths_mb": max(pulling.grown_late(), applying.grown_late()),
     }
 
 
 @dataclass
 class Memory:
-    """MB at the start, and the most there was."""
+    """MB, all along."""
 
-    first: int
-    most: int
+    seen: list[int]
+
+    @property
+    def first(self) -> int:
+        return self.seen[0]
+
+    @property
+    def most(self) -> int:
+        return max(self.seen)
+
+    def by_tenths(self) -> list[int]:
+        """At the start, and the most of each tenth of the time."""
+        size = max(1, math.ceil(len(self.seen) / 10))
+        return [self.first, *(max(self.seen[at : at + size]) for at in range(0, len(self.seen), size))]
+
+    def grown_late(self) -> int:
+        """What came on top once caches and pools are full, which the first two tenths of the time are for."""
+        tenths = self.by_tenths()
+        return max(0, max(tenths[3:], default=0) - max(tenths[:3]))
 
 
 @contextmanager
-def peak(resident: Callable[[], int], every: float = 0.1) -> Iterator[Memory]:
+def watched(resident: Callable[[], int], every: float = 0.1) -> Iterator[Memory]:
     """Looks at the memory all along."""
-    seen = Memory(resident(), resident())
+    memory = Memory([resident()])
     over = threading.Event()
 
     def look() -> None:
         while not over.wait(every):
-            seen.most = max(seen.most, resident())
+            memory.seen.append(resident())
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        yield seen
+        yield memory
     finally:
         over.set()
         thread.join()

@@ -16,6 +16,7 @@ from config import names, tracing
 from config.accounts import load_accounts
 from config.logging import configure_logging
 from config.settings import Settings, settings
+from config.steady import steady
 
 PURGE_EVERY = 300.0  # seconds
 
@@ -73,8 +74,8 @@ def _routes(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, *
 
 
 def _tick(task: str, every: float, queue: str, *args: str) -> dict[str, Any]:
-    """A tick that nobody took in time is worth nothing: it expires, so that a dead worker leaves no backlog."""
-    return {"task": task, "schedule": every, "args": args, "options": {"queue": queue, "expires": max(every * 2, 5)}}
+    """Without an expiry: that is a date by beat's clock, and a worker whose clock is ahead would take no tick."""
+    return {"task": task, "schedule": steady(every), "args": args, "options": {"queue": queue}}
 
 
 def _beat(accounts: list[str], configured: Settings) -> dict[str, Any]:

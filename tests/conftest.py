@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from models.database import Database
 from tests.support.postgres_server import EmbeddedPostgres
@@ -22,6 +23,25 @@ from tests.support.redis_server import EmbeddedRedis
 # A busy machine is no reason to fail: properties are about values, never about time.
 settings.register_profile("drumline", deadline=None)
 settings.load_profile("drumline")
+
+
+# Where many tests share one costly stage (a whole production, a browser): they go to the same worker.
+TOGETHER = (
+    "tests/production/", "tests/chaos/", "tests/steering/test_quick.py", "tests/web/test_browser.py",
+    "tests/web/test_live.py", "tests/web/test_wizard_browser.py",
+)  # fmt: skip
+GROUPS = {path: "web" if path.startswith("tests/web/") else path for path in TOGETHER}
+
+
+class _ByStage(LoadScopeScheduling):
+    """Every other test goes wherever a worker is free. (The marks of pytest-xdist 3.8 say nothing under pytest 9.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((group for path, group in GROUPS.items() if nodeid.startswith(path)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return _ByStage(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, make_url, text
 
 
 class PostgresServer:
-    """One embedded server for many runs; each run has a database of its own."""
+    """One embedded server, and the databases in it."""
 
     def __init__(self) -> None:
         # A short path, readable for the user that the server runs as: its socket lies in there.

@@ -91,6 +91,7 @@ class Fleet:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    own: dict[str, dict[str, str]] = field(default_factory=dict)  # by program, over the environment of all
     programs: dict[str, Program] = field(default_factory=dict)
 
     def __enter__(self) -> Fleet:
@@ -104,7 +105,7 @@ class Fleet:
 
     def start(self, name: str, command: Sequence[str]) -> Program:
         log = self.folder / "logs" / f"{name}.log"
-        program = Program(name, command, dict(self.environment), log)
+        program = Program(name, command, self.environment | self.own.get(name, {}), log)
         self.programs[name] = program
         program.start()
         return program

@@ -52,6 +52,15 @@ class Blow:
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """The wall clock of one process steps by `seconds`, `after` seconds from its start (and from each restart)."""
+
+    target: str
+    seconds: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One run. `faults`: rules of the simulator by provider, withdrawn after `trouble` seconds."""
 
@@ -63,6 +72,7 @@ class Plan:
     latency: tuple[float, float]  # seconds from a provider's acceptance to its answer
     same_text: bool
     two_beats: bool
+    clock: Clock | None
     faults: Mapping[str, Sequence[Mapping[str, Any]]] = field(repr=False)
     blows: Sequence[Blow] = field(repr=False)
 
@@ -86,9 +96,20 @@ def draw(seed: int, database: Database, *, gentle: bool = False) -> Plan:
         latency=random.choice(_LATENCIES),
         same_text=random.random() < 0.2,
         two_beats=random.random() < 0.4,
+        clock=_clock(Random(f"clock/{seed}/{database}"), database),
         faults={provider: _faults(random, provider) for provider in PROVIDERS},
         blows=_blows(random, database, random.randint(2, 3) if gentle else random.randint(3, 7), trouble),
     )
+
+
+def _clock(random: Random, database: Database) -> Clock | None:
+    """Around SQLite all processes have one clock, the machine's; beat's alone may be wrong there, for Celery plans by
+    it and nothing is dated by it."""
+    if random.random() < 0.6:
+        return None
+    step = random.choice((-3600.0, -5.0, 5.0, 3600.0))
+    targets = ("beat",) if database is Database.SQLITE else (*SUBMITTERS, "control", "beat")
+    return Clock(random.choice(targets), step, random.uniform(0.0, 15.0))
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------

@@ -25,11 +25,12 @@ from bench.chaos.blows import Strikes
 from bench.chaos.databases import PostgresServer
 from bench.chaos.fleet import START_SECONDS, Fleet, NotUpError, wait_for, wait_for_redis
 from bench.chaos.jobs import answering
-from bench.chaos.plan import SUBMITTERS, Plan
+from bench.chaos.plan import SUBMITTERS, Clock, Plan
 from bench.chaos.sandbox import Control, entry_of
 from bench.chaos.verdict import Acceptance, Fate, Verdict, judge
 from config import names
 from config.accounts import Account, load_accounts
+from config.settings import ROOT
 from models.database import Database as Db
 from models.states import FINAL, BatchState
 from models.tables import Batch, Campaign, DeliveryReport, InboxPage, Message
@@ -114,6 +115,8 @@ def _world(plan: Plan, folder: Path, postgres: PostgresServer | None) -> Iterato
         control.configure(sandbox_settings(rate, plan.latency))
         port = free_port("127.0.0.1", 0)
         fleet.environment |= _environment(folder, url, server.url, port)
+        if plan.clock:
+            fleet.own[plan.clock.target] = _wrong_clock(plan.clock, fleet.environment["PYTHONPATH"])
         accounts = load_accounts(folder / "accounts.toml", {**os.environ, **fleet.environment})
         database = Db(url)
         try:
@@ -126,6 +129,15 @@ def _world(plan: Plan, folder: Path, postgres: PostgresServer | None) -> Iterato
             database.close()
     if postgres:
         postgres.drop(url)
+
+
+def _wrong_clock(clock: Clock, path: str) -> dict[str, str]:
+    """The sitecustomize of that folder moves the process's clock; nothing of Drumline knows of it."""
+    return {
+        "DRUMLINE_BENCH_CLOCK_OFFSET": str(clock.seconds),
+        "DRUMLINE_BENCH_CLOCK_AFTER": str(clock.after),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "bench" / "skewed"), path]),
+    }
 
 
 def _environment(folder: Path, url: str, redis: str, port: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ from bench.chaos.databases import PostgresServer
 from bench.chaos.plan import Database, Kind, draw
 from bench.chaos.run import run
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.timeout(240)]
 
 SEEDS = (5, 12)  # Redis empty, control killed, jobs delivered twice; workers killed and frozen, the database locked
 

@@ -46,7 +46,6 @@ def project(redis_server: EmbeddedRedis) -> Iterator[Project]:
         yield made
 
 
-@pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("page", others(), ids=name_of)
 def test_the_commands_of_a_page_do_what_they_say(page: Path, project: Project) -> None:
     needs_api = API if any("curl" in block.code for block in RUN[page]) else ""
@@ -54,7 +53,6 @@ def test_the_commands_of_a_page_do_what_they_say(page: Path, project: Project) -
     project.run(RUN[page], setup + needs_api)
 
 
-@pytest.mark.xdist_group("docs")
 @pytest.mark.timeout(300)
 def test_a_newcomer_who_types_what_the_pages_say_gets_a_campaign_through() -> None:
     with Project({"DRUMLINE_SHUTDOWN_SECONDS": "3"}) as project:

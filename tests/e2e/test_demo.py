@@ -15,7 +15,7 @@ import pytest
 
 from config.settings import ROOT
 
-pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.timeout(420)]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.production.running import Production, tree
 from tests.production.test_monitoring import dashboard_queries, names_in, rules
 from tests.support.postgres_server import EmbeddedPostgres
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("production")]
+pytestmark = [pytest.mark.timeout(300)]
 
 SECRETS = {
     "POSTGRES_PASSWORD": "pg-kettle-drum",

@@ -15,7 +15,7 @@ from models.states import CampaignState
 from models.tables import Campaign
 from tests.web.conftest import Stage
 
-pytestmark = [pytest.mark.xdist_group("web"), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 PATHS = ["/", "/campaigns/{}", "/campaigns/{}/messages", "/campaigns/{}/pause", "/accounts", "/accounts/cliqtel/close",
          "/suppressions", "/keys", "/system"]  # fmt: skip

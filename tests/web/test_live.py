@@ -177,7 +177,6 @@ def read_until(opened: socket.socket, *wanted: bytes) -> bytes:
     return found
 
 
-@pytest.mark.xdist_group("web")
 def test_a_stream_brings_new_figures_while_messages_move(stage: Stage) -> None:
     campaign = stage.ids["Order updates"]
     with connect(stage.url, f"/live/campaigns/{campaign}", session_cookie(stage, "submit")) as opened:
@@ -188,14 +187,12 @@ def test_a_stream_brings_new_figures_while_messages_move(stage: Stage) -> None:
         assert b'id=\\"actions\\"' not in news, "the buttons did not change"
 
 
-@pytest.mark.xdist_group("web")
 def test_a_reader_gets_no_buttons_by_the_stream(stage: Stage) -> None:
     campaign = stage.ids["Order updates"]
     with connect(stage.url, f"/live/campaigns/{campaign}", session_cookie(stage, "read")) as opened:
         assert b'id=\\"actions\\"' not in read_until(opened, b'id=\\"events\\"')
 
 
-@pytest.mark.xdist_group("web")
 def test_a_stream_ends_when_its_key_is_revoked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "CHECK", 0.1)
     key_id, cookie = open_with(stage, stage.server.key("read"))
@@ -224,7 +221,6 @@ uvicorn.run(app, fd=int(sys.argv[3]), log_level="warning", access_log=False)
 """
 
 
-@pytest.mark.xdist_group("web")
 def test_the_server_ends_at_once_although_streams_are_open(stage: Stage, tmp_path: Path) -> None:
     """uvicorn waits for open connections; a stream would keep it waiting until it is killed."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -15,7 +15,7 @@ from tests.producer.api.desk import csv_file
 from tests.web.conftest import Stage
 from tests.web.test_browser import AUDIT, Seen, tab_to, visit
 
-pytestmark = [pytest.mark.xdist_group("web"), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 
 def made(stage: Stage, name: str) -> list[Campaign]:

@@ -1,0 +1,64 @@
+"""Beat: what it plans by, and what it leaves to nobody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+from config import names
+from config.celery_app import make_app
+from config.clock import MOST_WAITING, Clock
+from config.settings import ROOT, Settings
+from config.steady import steady, steady_now
+from tests.support.redis_server import EmbeddedRedis
+
+
+@contextmanager
+def clock_over(server: EmbeddedRedis) -> Iterator[Clock]:
+    app: Celery = make_app(Settings(redis_url=server.url, accounts_file=ROOT / "config" / "accounts.sandbox.toml"))
+    clock = Clock(app)
+    yield clock
+    app.close()
+
+
+def test_a_wall_clock_that_is_set_back_or_ahead_moves_no_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = steady(5.0)
+    began = steady_now()
+    for wrong in (-3600.0, 3600.0):
+        monkeypatch.setattr(time, "time", lambda wrong=wrong: wrong)
+        assert abs((every.now() - began).total_seconds()) < 1.0
+        due, again = every.is_due(began)
+        assert (due, 4.0 < again <= 5.0) == (False, True)
+        assert every.is_due(began - timedelta(seconds=5)).is_due
+
+
+def test_it_begins_at_the_time_of_day() -> None:
+    assert abs((steady_now() - datetime.now(UTC)).total_seconds()) < 60.0
+
+
+def test_no_tick_carries_a_date_that_a_worker_with_another_clock_would_take_for_past(
+    redis_server: EmbeddedRedis,
+) -> None:
+    with clock_over(redis_server) as clock:
+        for entry in clock.schedule.values():
+            assert set(entry.options) == {"queue"}
+            assert entry.schedule.nowfun is steady_now
+
+
+def test_ticks_that_nobody_takes_pile_up_no_further(redis_server: EmbeddedRedis) -> None:
+    redis_server.wipe()
+    with clock_over(redis_server) as clock, Redis.from_url(redis_server.url) as redis:
+        entry = clock.schedule["dispatch"]
+        for _ in range(MOST_WAITING * 2):
+            clock.apply_entry(entry)
+        key = f"drumline:{names.CONTROL_QUEUE}"
+        assert redis.llen(key) == MOST_WAITING
+        redis.lpop(key, 5)
+        clock.apply_entry(entry)
+        assert redis.llen(key) == MOST_WAITING - 4
