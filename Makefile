@@ -43,8 +43,9 @@ up: env  ## the same, staying up
 SEEDS ?= 20
 DB ?= both
 FIRST ?= 1
-chaos: env  ## campaigns under faults and kills, checked message by message (SEEDS=20 FIRST=1 DB=both|sqlite|postgresql, SEED=n for one)
-	$(PY) -m bench.chaos --db $(DB) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
+JOBS ?= 1
+chaos: env  ## campaigns under faults and kills, checked message by message (SEEDS=20 FIRST=1 JOBS=1 DB=both|sqlite|postgresql, SEED=n for one)
+	$(PY) -m bench.chaos --db $(DB) --jobs $(JOBS) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
 
 bench-limits: env  ## are the limits kept and used? (about 15 minutes; ARGS="--seconds 30" for less)
 	@$(PY) -m bench.limits $(ARGS)

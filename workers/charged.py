@@ -17,7 +17,7 @@ from models.types import new_id
 from providers.base import Signal
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.departure import depart
-from workers.gate import LEAVE_WITHIN, Cost, Door, Gate, Pass, Wait
+from workers.gate import LEAVE_WITHIN, Boarding, Cost, Door, Gate, Pass, Wait
 from workers.readings import Answer
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
@@ -43,9 +43,9 @@ async def charged_send(
     Raises NotSent or OutcomeUnknown; NotSent also when no permit is to be had in good time.
     """
     gate = gate or account.poll_gate
-    attempt_id, passed, leave_by = await _permit_for(runtime, account, gate, kind)
+    attempt_id, boarding = await _permit_for(runtime, account, gate, kind)
     started = time.monotonic()
-    departed = await send_at_slot(account, gate, request, kind, (passed, POLL, leave_by))
+    departed = await send_at_slot(account, gate, request, kind, boarding)
     if departed is None:
         await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
         raise NotSent("permit_missed", "the moment of the permit passed")
@@ -66,25 +66,24 @@ async def charged_send(
 
 
 async def send_at_slot(
-    account: AccountRuntime, gate: Gate, request: Request, kind: str, boarding: tuple[Pass, Cost, float]
+    account: AccountRuntime, gate: Gate, request: Request, kind: str, boarding: Boarding
 ) -> tuple[Answer, Pass] | None:
-    """One request, at a slot of this gate. `boarding`: the pass, what it costs, until when it may leave (monotonic)."""
-    passed, cost, leave_by = boarding
+    """One request, at a slot of this gate; None: it did not leave."""
 
     async def send(passed: Pass) -> Answer:
         try:
             return await account.exchange(
-                replace(request, slot_ends=passed.permit.not_after), kind, messages=cost.messages
+                replace(request, slot_ends=passed.permit.not_after), kind, messages=boarding.cost.messages
             )
         except (NotSent, OutcomeUnknown) as error:
             return error
 
-    await account.client.prepare(request.url, passed.permit.not_before)
-    return await depart(passed, send, partial(gate.another, cost, leave_by))
+    await account.client.prepare(request.url, boarding.passed.permit.not_before)
+    return await depart(boarding.passed, send, partial(gate.another, boarding))
 
 
-async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kind: str) -> tuple[UUID, Pass, float]:
-    """A begun attempt, its pass, and until when the request may leave (monotonic)."""
+async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kind: str) -> tuple[UUID, Boarding]:
+    """A begun attempt, and what its request leaves with."""
     attempt_id = new_id()
     passed = await gate.one(POLL, HORIZON)
     if isinstance(passed, Wait):
@@ -97,7 +96,7 @@ async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kin
     except runtime.database_errors:
         await gate.unused(passed)
         raise
-    return attempt_id, passed, leave_by
+    return attempt_id, Boarding(passed, POLL, leave_by)
 
 
 def _ended(attempt_id: UUID, started: float, status: int | None, outcome: str, reason: str | None) -> Answered:

@@ -94,6 +94,16 @@ class Pass:
         return all(verdict is Verdict.GO for verdict in verdicts)
 
 
+@dataclass(frozen=True, slots=True)
+class Boarding:
+    """What a request leaves with: its pass, and what another one must pay and obey. `leave_by`: monotonic seconds."""
+
+    passed: Pass
+    cost: Cost
+    leave_by: float
+    tolls: Sequence[Toll] = ()
+
+
 class Gate:
     """One budget of one account in this process. `others`: the account's further budgets, shut together with this one
     when the provider shuts out the account as a whole. `changed` is called when the account was shut or opened."""
@@ -178,11 +188,11 @@ class Gate:
         answer = await self.ask([cost], horizon, tolls)
         return answer if isinstance(answer, Wait) else answer[0]
 
-    async def another(self, cost: Cost, leave_by: float, missed: Pass) -> Pass | None:
-        """A pass for one that was missed. None: nothing may leave by `leave_by` (monotonic)."""
+    async def another(self, boarding: Boarding, missed: Pass) -> Pass | None:
+        """A pass for one that was missed. None: nothing may leave in time."""
         await self.unused(missed)
-        left = leave_by - time.monotonic()
-        answer = await self.one(cost, left) if left > 0 else None
+        left = boarding.leave_by - time.monotonic()
+        answer = await self.one(boarding.cost, left, boarding.tolls) if left > 0 else None
         return answer if isinstance(answer, Pass) else None
 
     async def unused(self, passed: Pass) -> None:

@@ -44,11 +44,12 @@ from providers.wire import Reply, Request
 from workers.charged import HORIZON, charged_send, send_at_slot
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide
 from workers.fold import report_move
-from workers.gate import LEAVE_WITHIN, Cost, Pass, Wait
+from workers.gate import LEAVE_WITHIN, Boarding, Cost, Pass, Wait
 from workers.outgoing import outgoing
 from workers.readings import Answer
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
+from workers.toll import ACCOUNT_HORIZON, Toll, sender_budget
 
 log = structlog.get_logger("drumline.resolve")
 
@@ -254,7 +255,9 @@ async def _replay(runtime: Runtime, account: AccountRuntime, case: Case, not_aft
     """The byte-identical request again under its idempotency key: safe whether or not the first one arrived, as long as
     the provider remembers the key. Nothing leaves after `not_after` (monotonic), when the claim ends."""
     cost = Cost(1, 1, case.message.segments)
-    passed = await account.gate.one(cost, HORIZON)
+    budget = sender_budget(account.account, case.message.sender)
+    tolls = [Toll(runtime.limiter, budget, strict=True)] if budget else []
+    passed = await account.gate.one(cost, ACCOUNT_HORIZON if tolls else HORIZON, tolls)
     if isinstance(passed, Wait):
         await runtime.write(_apply, [_look_soon(case, passed.seconds, runtime.now())], runtime.now())
         return
@@ -267,7 +270,7 @@ async def _replay(runtime: Runtime, account: AccountRuntime, case: Case, not_aft
     await runtime.write(_begin_replay, attempt_id, account.name, case, request.body, runtime.now())
     started = time.monotonic()
     request = replace(request, not_after=min(not_after, leave_by))
-    departed = await send_at_slot(account, account.gate, request, "replay", (passed, cost, leave_by))
+    departed = await send_at_slot(account, account.gate, request, "replay", Boarding(passed, cost, leave_by, tolls))
     if departed is None:
         await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
         await runtime.write(_apply, [_look_soon(case, 1.0, runtime.now())], runtime.now())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from config.accounts import Limit
 from models.states import BatchState
 from models.states import MessageState as S
 from providers.base import (
@@ -253,6 +255,16 @@ def test_a_refusal_that_says_nothing_of_the_first_try_leaves_it_unknown(
     case.world.provider.outcome = lambda message: Refused(Failure("E", klass, "no"))
     case.look(6)
     assert (case.row.state, case.row.tries) == (S.UNKNOWN, 0)
+
+
+def test_replays_keep_the_limit_of_their_sender(make_world: MakeWorld) -> None:
+    case = unknown_world(make_world, LookUpBy.REPLAY, 2)
+    opened = case.world.run(case.world.runtime.account(ACCOUNT))
+    opened.account = replace(opened.account, sender_limits=(Limit(1, 120.0),))
+    before = len(case.world.line.sent)
+    case.look(130)
+    assert len(case.world.line.sent) == before + 1
+    assert sorted(case.world.states()) == [S.SUBMITTED, S.UNKNOWN]
 
 
 def test_a_replay_that_is_refused_for_good_rejects_the_message(make_world: MakeWorld) -> None:
