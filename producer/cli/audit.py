@@ -15,6 +15,9 @@ from producer.campaigns import CampaignError
 from producer.cli.campaigns import find_campaign
 from producer.cli.context import open_context
 from producer.cli.output import print_json, print_table, say
+from producer.rooms import ask_workers
+
+ASK_SECONDS = 3600.0  # an account with sixty requests a minute answers for some thousand messages in that time
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="The campaign's id, or enough of its beginning or end to be clear.")]
@@ -29,23 +32,26 @@ def audit_campaign(
     message: Annotated[str | None, typer.Option(help="Tell everything about this message.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Tell everything about every message.")] = False,
     numbers: Annotated[bool, typer.Option("--numbers", help="Show phone numbers in full.")] = False,
+    ask: Annotated[int, typer.Option(min=0, help="Ask the providers about so many messages of each account.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Recount a campaign from its messages and compare with its counters. Exit code 1: something does not agree.
 
-    States, requests and reports of single messages with --message or --full. The providers are not asked: unknown
-    outcomes and overdue reports are looked up by the workers, within the accounts' limits.
+    States, requests and reports of single messages with --message or --full. With --ask, messages that left are chosen
+    at random and compared with what their provider says of them, where it can be asked, within the account's limits.
     """
     with open_context() as context, context.database.read() as session:
         found = audit(session, find_campaign(context, campaign))
         if found is None:
             raise CampaignError("id", f"there is no campaign {campaign}")
         told = [_described(one, numbers) for one in _wanted(session, found, message, full=full)]
+    asked = ask_workers("workers.compare", str(found.campaign.id), str(ask), seconds=ASK_SECONDS) if ask else []
     if as_json:
-        print_json({**_summary(found), "histories": told})
+        print_json({**_summary(found), "histories": told, "asked": asked})
     else:
         _print(found, told)
-    if found.differences:
+        _print_asked(asked)
+    if found.differences or any(one["differences"] for one in asked):
         raise typer.Exit(1)
 
 
@@ -119,6 +125,19 @@ def _print(found: Audit, told: list[dict[str, Any]]) -> None:
         say(f"differs: {difference}")
     if not found.differences:
         say("the counters are what the messages say, and every message is what its history says")
+
+
+def _print_asked(asked: list[dict[str, Any]]) -> None:
+    for one in asked:
+        if one["why"]:
+            say(f"{one['account']}: {one['why']}")
+            continue
+        say(
+            f"{one['account']}: {one['asked']} messages asked about, {one['same']} the same there, "
+            f"{one['unfinished']} not finished on one side, {one['silent']} without an answer"
+        )
+        for difference in one["differences"]:
+            say(f"differs: {difference}")
 
 
 def _print_one(one: Mapping[str, Any]) -> None:
