@@ -1,4 +1,7 @@
-"""The tables: the only record of what was asked, tried and reported. Nouns as in the architecture page."""
+"""The tables: the only record of what was asked, tried and reported. Nouns as in the architecture page.
+
+One file although it is long: every module means these classes by this name, and a schema is read as a whole.
+"""
 
 from __future__ import annotations
 

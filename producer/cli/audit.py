@@ -14,12 +14,11 @@ from producer.audit import Audit, History, audit, history, messages
 from producer.campaigns import CampaignError
 from producer.cli.campaigns import find_campaign
 from producer.cli.context import open_context
-from producer.cli.output import print_json, print_table, say
+from producer.cli.output import Json, print_json, print_table, say
 from producer.rooms import ask_workers
 
 ASK_SECONDS = 3600.0  # an account with sixty requests a minute answers for some thousand messages in that time
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="The campaign's id, or enough of its beginning or end to be clear.")]
 
 

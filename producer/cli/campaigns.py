@@ -15,7 +15,7 @@ from producer import campaigns as use
 from producer.audience import read_suppressed
 from producer.campaigns import CampaignError
 from producer.cli.context import Context, open_context
-from producer.cli.output import emit, print_json, print_table, say
+from producer.cli.output import Json, emit, print_json, print_table, say
 from producer.exports import MESSAGE_COLUMNS, REJECT_COLUMNS, FileFormat, as_file, message_rows, reject_rows
 from producer.message_pages import Wanted
 from producer.overview import Progress, progress, recent
@@ -23,7 +23,6 @@ from producer.rejects import write_rejects
 from producer.rooms import ask_workers
 from producer.suppressions import add_suppressions
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="The campaign's id, or enough of its beginning or end to be clear.")]
 
 

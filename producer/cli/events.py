@@ -11,10 +11,9 @@ import typer
 from config.events import endpoint_secret
 from producer import webhooks_out
 from producer.cli.context import open_context
-from producer.cli.output import emit, print_json, say
+from producer.cli.output import Json, emit, print_json, say
 
 app = typer.Typer(help="Events: who is told, and replay.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Endpoint = Annotated[UUID, typer.Argument(help="The endpoint's id.")]
 
 

@@ -8,10 +8,9 @@ import typer
 
 from producer import keys, quota
 from producer.cli.context import open_context
-from producer.cli.output import emit, print_json, say
+from producer.cli.output import Json, emit, print_json, say
 
 app = typer.Typer(help="API keys: create, list, quota, revoke.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Key = Annotated[str, typer.Argument(help="The key's id or prefix.")]
 
 

@@ -15,10 +15,9 @@ from config.accounts import AccountsError
 from config.names import Order
 from config.settings import SettingsError
 from producer.cli.context import Context, open_context
-from producer.cli.output import out, plain, print_json, say
+from producer.cli.output import Json, out, plain, print_json, say
 from producer.limits import Standing, give_order, hurry, standings
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name in the accounts file.")]
 Reason = Annotated[str, typer.Option(help="Shown to everybody.")]
 

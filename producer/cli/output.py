@@ -6,16 +6,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 out = Console(width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def complain(text: str) -> None:

@@ -14,11 +14,10 @@ from models.states import MessageState
 from producer import figures, inbound
 from producer.campaigns import CampaignError
 from producer.cli.context import open_context
-from producer.cli.output import emit, print_json
+from producer.cli.output import Json, emit, print_json
 from producer.figures_by_day import MOST_DAYS, by_day
 from producer.message_pages import of_number
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]
 AccountName = Annotated[str | None, typer.Option("--account", help="Only this account.")]
 By = Annotated[list[str] | None, typer.Option("--by", help=f"Part by {', '.join(figures.BY)}; may be given twice.")]

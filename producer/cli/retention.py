@@ -15,11 +15,9 @@ from models.msisdn import Msisdn, parse_msisdn
 from producer import retention
 from producer.campaigns import CampaignError
 from producer.cli.context import Context, open_context
-from producer.cli.output import emit, print_json, say
+from producer.cli.output import Json, emit, print_json, say
 from producer.erase import Keep
 from producer.erase import erase as erase_number
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:

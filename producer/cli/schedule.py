@@ -11,9 +11,9 @@ from models.states import MessageState
 from producer import campaigns as use
 from producer import copies, recurring
 from producer.campaigns import CampaignError
-from producer.cli.campaigns import Id, Json, find_campaign, standing_of
+from producer.cli.campaigns import Id, find_campaign, standing_of
 from producer.cli.context import Context, open_context
-from producer.cli.output import emit, print_json, say
+from producer.cli.output import Json, emit, print_json, say
 from producer.schedule import moment_of, upcoming
 
 times = typer.Typer(no_args_is_help=True, help="What is to come.")

@@ -16,9 +16,9 @@ from producer import campaigns as use
 from producer import templates
 from producer.campaigns import CampaignError, CampaignSpec
 from producer.cli import steering
-from producer.cli.campaigns import Id, Json, find_campaign, print_status
+from producer.cli.campaigns import Id, find_campaign, print_status
 from producer.cli.context import Context, open_context
-from producer.cli.output import err, say
+from producer.cli.output import Json, err, say
 from producer.cli.preview import show_preview
 from producer.importer import Imported, Importer
 from producer.overview import Progress as Standing

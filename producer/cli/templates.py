@@ -11,10 +11,9 @@ from models.tables import TemplateText
 from producer import templates as use
 from producer.campaigns import CampaignError
 from producer.cli.context import open_context
-from producer.cli.output import emit, print_json, say
+from producer.cli.output import Json, emit, print_json, say
 
 app = typer.Typer(help="Named templates with versions.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="The template's name.")]
 COLUMNS = ["name", "version", "text", "missing", "gsm7_only", "note", "created_at", "retired_at"]
 

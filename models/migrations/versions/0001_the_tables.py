@@ -1,4 +1,7 @@
-"""the tables"""
+"""the tables
+
+As Alembic wrote it: one function for all of them, in the order of their references, never to be edited again.
+"""
 
 from __future__ import annotations
 
