@@ -40,14 +40,14 @@ def serve(database: Database, folder: Path, accounts: Mapping[str, Account], **c
     """Served on 127.0.0.1 until the block ends."""
     rung: list[str] = []
 
-    def send_task(name: str, **_: object) -> None:
+    def nudge(name: str, **_: object) -> None:
         rung.append(name)
 
     settings = Settings(_env_file=None, database_url=database.url, state_dir=folder).model_copy(update=changes)
     providers = {name: open_provider(account) for name, account in accounts.items()}
     app = create_app(
         settings, database, accounts, providers,
-        send_task=send_task, options=ApiOptions(_env_file=None), ping_redis=lambda: None,
+        nudge=nudge, options=ApiOptions(_env_file=None), ping_redis=lambda: None,
     )  # fmt: skip
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, name="web server", daemon=True)

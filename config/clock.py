@@ -7,16 +7,14 @@ from typing import Any
 
 import structlog
 from celery.beat import Scheduler
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from config import alive
+from config.nudges import AWAY, MOST_WAITING, waiting
 from config.settings import settings
 
 log = structlog.get_logger("drumline.beat")
 
 EVERY = 2.0  # seconds between two signs of life
-MOST_WAITING = 20  # jobs in a queue from which on ticks add nothing: so a dead worker leaves no backlog
 
 
 class Clock(Scheduler):  # type: ignore[misc]  # Celery ships no types
@@ -34,16 +32,13 @@ class Clock(Scheduler):  # type: ignore[misc]  # Celery ships no types
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send the tick, unless its queue is full of jobs that nobody takes."""
-        if waiting(producer or self.producer, entry.options["queue"]) < MOST_WAITING:
+        try:
+            full = waiting(producer or self.producer, entry.options["queue"]) >= MOST_WAITING
+        except AWAY as error:
+            log.warning("tick_not_sent", task=entry.task, error=type(error).__name__)
+            return
+        if not full:
             super().apply_entry(entry, producer)
-
-
-def waiting(producer: Any, queue: str) -> int:
-    """Jobs in a queue; 0 while Redis is away: who sends, finds out."""
-    try:
-        return int(producer.channel.client.llen(queue))
-    except (RedisError, OperationalError, OSError):
-        return 0
 
 
 def say_alive(name: str) -> None:

@@ -21,7 +21,7 @@ from models.queries import account_status
 from models.states import BatchState
 from models.tables import AccountStatus, Batch
 
-SendTask = Callable[..., object]
+Nudge = Callable[..., object]
 STALE_SECONDS = 15.0
 
 
@@ -97,6 +97,6 @@ def give_order(session: Session, account: str, order: Order, note: str) -> None:
     status.order_word, status.order_note = str(order), note[:300]
 
 
-def hurry(send_task: SendTask, account: str) -> None:
+def hurry(nudge: Nudge, account: str) -> None:
     """Ask the account's workers to look now. Losing this call costs two seconds: beat asks as well."""
-    send_task(names.SNAPSHOT, args=(account,), queue=names.account_queue(account), expires=5, ignore_result=True)
+    nudge(names.SNAPSHOT, args=(account,), queue=names.account_queue(account))

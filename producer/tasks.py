@@ -11,6 +11,7 @@ from celery import shared_task
 from config import names
 from config.accounts import Account, load_accounts
 from config.celery_app import app
+from config.nudges import Nudges
 from config.settings import settings
 from models.database import Database
 from producer import campaigns, control, copies, recurring, retention, samples
@@ -20,7 +21,7 @@ from producer.tidy import tidy_up
 
 log = structlog.get_logger("drumline.producer")
 
-COPY_EXPIRES = 5.0  # seconds: the next tick sends it again
+nudge = Nudges(app)  # what gets lost, the next tick sends again
 
 _lock = threading.Lock()
 _shared: tuple[Database, dict[str, Account]] | None = None
@@ -52,9 +53,7 @@ def start_scheduled() -> None:
         runs = recurring.run_due(session, now, grace)
         unfilled = copies.waiting(session)
     for campaign_id in unfilled:
-        app.send_task(
-            names.COPY, args=[str(campaign_id)], queue=names.CONTROL_QUEUE, expires=COPY_EXPIRES, ignore_result=True
-        )
+        nudge(names.COPY, args=[str(campaign_id)], queue=names.CONTROL_QUEUE)
     if started or runs.made or runs.missed:
         log.info("campaigns_started", campaigns=len(started), runs=len(runs.made), runs_missed=runs.missed)
         dispatch(database, accounts, app.send_task, now)

@@ -25,14 +25,13 @@ from uuid import UUID
 
 import structlog
 import uvloop
-from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from config import names, tracing
 from config.accounts import Account, AccountsError
+from config.nudges import AWAY
 from config.settings import Settings
 from models.database import DEADLOCK_TRIES, PASSING_ERRORS, Database, is_deadlock
 from models.steering import Caps
@@ -137,7 +136,7 @@ class Runtime:
         settings: Settings,
         accounts: Mapping[str, Account],
         database: Database,
-        send_task: Callable[..., Any],
+        nudge: Callable[..., Any],
         *,
         now: Callable[[], datetime] | None = None,
     ) -> None:
@@ -154,7 +153,7 @@ class Runtime:
         self.hand_over_at = float("inf")  # monotonic: requests under way are given up
         self.leave_at = float("inf")  # monotonic: what is not written by then is left to the sweep
         self._over: ThreadFuture[None] = ThreadFuture()  # set when no task may wait any longer
-        self._send_task = send_task
+        self._nudge = nudge
         self._opened: dict[str, asyncio.Task[AccountRuntime]] = {}
         self._adapters: dict[str, Provider] = {}
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="database")
@@ -359,8 +358,8 @@ class Runtime:
         task, queue, *args = wanted
         self._to_send.discard(wanted)  # before: what comes from now on deserves a task of its own
         try:
-            self._send_task(task, args=args, queue=queue, expires=5, ignore_result=True, retry=False)
-        except (OSError, OperationalError, RedisError) as error:
+            self._nudge(task, args=args, queue=queue)
+        except AWAY as error:
             log.warning("task_not_sent", task=task, error=type(error).__name__)
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from config import names, tracing
 from config.accounts import load_accounts
 from config.celery_app import app
+from config.nudges import Nudges
 from config.settings import settings
 from models.database import Database
 from workers import closing, sweep
@@ -49,7 +50,7 @@ def runtime() -> Runtime:
                 configured,
                 load_accounts(configured.accounts_file),
                 Database(configured.database_url),
-                app.send_task,
+                Nudges(app),
             )
         return _runtime
 

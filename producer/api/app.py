@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from config import tracing
 from config.accounts import Account, load_accounts
 from config.logging import configure_logging
+from config.nudges import Nudges
 from config.prices import load_prices
 from config.settings import Settings, settings
 from models.database import Database
@@ -103,13 +104,13 @@ def create_app(
     accounts: Mapping[str, Account],
     providers: Mapping[str, Provider],
     *,
-    send_task: Callable[..., object],
+    nudge: Callable[..., object],
     options: ApiOptions | None = None,
     now: Callable[[], datetime] | None = None,
     clock: Callable[[], float] = time.monotonic,
     ping_redis: Callable[[], None] | None = None,
 ) -> FastAPI:
-    """An app of these parts. `send_task` is Celery's; `clock` is for what passes, `now` for what is written down."""
+    """An app of these parts. `nudge` sends a job; `clock` is for what passes, `now` for what is written down."""
     chosen = options or ApiOptions()
     context = Context(
         settings=configured,
@@ -119,7 +120,7 @@ def create_app(
         providers=providers,
         now=now or database.now,
         ping_redis=ping_redis or (lambda: _ping(configured.redis_url)),
-        bell=Bell(send_task),
+        bell=Bell(nudge),
         inbox=Inbox(database),
         throttle=LoginThrottle(chosen.failed_logins, clock),
         uploads=asyncio.Semaphore(chosen.uploads_at_once),
@@ -230,7 +231,7 @@ def from_environment() -> FastAPI:
     accounts = load_accounts(configured.accounts_file)
     providers = {name: open_provider(account, configured.public_url) for name, account in accounts.items()}
     database = Database(configured.database_url)
-    return create_app(configured, database, accounts, providers, send_task=celery.send_task)
+    return create_app(configured, database, accounts, providers, nudge=Nudges(celery))
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from config import tracing
+from config.nudges import AWAY
 
 log = structlog.get_logger("drumline.api")
 
@@ -27,9 +26,9 @@ Call = tuple[str, str, tuple[str, ...]]
 
 @dataclass
 class Bell:
-    """`send_task` is Celery's. A ring while another is being sent is not lost: it is sent next."""
+    """`nudge` sends a job (`config.nudges`). A ring while another is being sent is not lost: it is sent next."""
 
-    send_task: Callable[..., object]
+    nudge: Callable[..., object]
     spacing: float = SPACING
     _wanted: dict[Call, bool] = field(default_factory=dict)  # tasks that a thread serves: whether to ring once more
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -65,8 +64,8 @@ class Bell:
     def _send(self, task: str, queue: str, arguments: tuple[str, ...]) -> None:
         try:
             with tracing.continued(self._headers):
-                self.send_task(task, queue=queue, args=arguments, expires=5, ignore_result=True, retry=False)
-        except (OSError, OperationalError, RedisError) as error:
+                self.nudge(task, queue=queue, args=arguments)
+        except AWAY as error:
             log.warning("task_not_sent", task=task, error=type(error).__name__)
 
     def close(self, patience: float = 2.0) -> None:

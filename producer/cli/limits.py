@@ -13,6 +13,7 @@ from rich.table import Table
 
 from config.accounts import AccountsError
 from config.names import Order
+from config.nudges import Nudges
 from config.settings import SettingsError
 from producer.cli.context import Context, open_context
 from producer.cli.output import Json, out, plain, print_json, say
@@ -173,7 +174,7 @@ def _hurry(account: str) -> None:
     try:
         from config.celery_app import app
 
-        hurry(app.send_task, account)
+        hurry(Nudges(app), account)
     except (OSError, OperationalError, SettingsError) as error:
         say(f"Redis cannot be asked ({type(error).__name__}); the order waits in the database")
 

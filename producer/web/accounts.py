@@ -171,7 +171,7 @@ def act(name: str, word: Word, here: Here, viewer: Operator, form: Form) -> Resp
         give_order(session, name, Order(word), note)
     log.info("account_order", account=name, order=word)
     try:
-        hurry(here.bell.send_task, name)
+        hurry(here.bell.nudge, name)
     except (OSError, OperationalError, RedisError) as error:
         log.warning("order_waits_for_beat", account=name, error=type(error).__name__)
     return RedirectResponse(f"/accounts?done={word}&account={name}#account-{name}", 303)

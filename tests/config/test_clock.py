@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from redis import Redis
 
 from config import names
 from config.celery_app import make_app
-from config.clock import MOST_WAITING, Clock
+from config.clock import Clock
+from config.nudges import AWAY, MOST_WAITING, Nudges
 from config.settings import ROOT, Settings
 from config.steady import steady, steady_now
 from tests.support.redis_server import EmbeddedRedis
@@ -62,3 +64,23 @@ def test_ticks_that_nobody_takes_pile_up_no_further(redis_server: EmbeddedRedis)
         redis.lpop(key, 5)
         clock.apply_entry(entry)
         assert redis.llen(key) == MOST_WAITING - 4
+
+
+def test_a_nudge_carries_no_date_and_stops_where_nobody_takes_them(redis_server: EmbeddedRedis) -> None:
+    redis_server.wipe()
+    with clock_over(redis_server) as clock, Redis.from_url(redis_server.url) as redis:
+        nudge = Nudges(clock.app)
+        for _ in range(MOST_WAITING * 2):
+            nudge(names.DISPATCH, queue=names.CONTROL_QUEUE)
+        key = f"drumline:{names.CONTROL_QUEUE}"
+        assert redis.llen(key) == MOST_WAITING
+        (job,) = redis.lrange(key, 0, 0)
+        assert json.loads(job)["headers"]["expires"] is None
+        assert json.loads(job)["headers"]["eta"] is None
+
+
+def test_a_nudge_without_redis_says_so(redis_server: EmbeddedRedis) -> None:
+    app = make_app(Settings(redis_url="redis://127.0.0.1:1", accounts_file=ROOT / "config" / "accounts.sandbox.toml"))
+    with pytest.raises(AWAY):
+        Nudges(app)(names.DISPATCH, queue=names.CONTROL_QUEUE)
+    app.close()

@@ -216,7 +216,7 @@ from providers.accounts import open_provider
 database = Database(sys.argv[1])
 settings = Settings(_env_file=None, database_url=database.url, state_dir=Path(sys.argv[2]))
 providers = {name: open_provider(account) for name, account in ACCOUNTS.items()}
-app = create_app(settings, database, ACCOUNTS, providers, send_task=lambda *a, **k: None, ping_redis=lambda: None)
+app = create_app(settings, database, ACCOUNTS, providers, nudge=lambda *a, **k: None, ping_redis=lambda: None)
 uvicorn.run(app, fd=int(sys.argv[3]), log_level="warning", access_log=False)
 """
 

@@ -127,7 +127,7 @@ async def open_desk(database: Database, folder: Path, **options: Any) -> AsyncIt
         if redis_down:
             raise redis_down[0]
 
-    def send_task(name: str, *, queue: str, **_: object) -> None:
+    def nudge(name: str, *, queue: str, **_: object) -> None:
         if redis_down:
             raise redis_down[0]
         rung.append((name, queue))
@@ -136,7 +136,7 @@ async def open_desk(database: Database, folder: Path, **options: Any) -> AsyncIt
     settings = Settings(_env_file=None, database_url=database.url, state_dir=folder, redis_url="redis://127.0.0.1:1/0")
     app = create_app(
         settings, database, ACCOUNTS, providers,
-        send_task=send_task, options=ApiOptions(_env_file=None, **options), now=clock, clock=clock.seconds,
+        nudge=nudge, options=ApiOptions(_env_file=None, **options), now=clock, clock=clock.seconds,
         ping_redis=ping,
     )  # fmt: skip
     app.state.context.bell.spacing = 0.0
