@@ -20,7 +20,10 @@ class Doorman:
         self.asked: list[int] = []
         self.returned: list[Pass] = []
 
-    async def ask(self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Any] = ()) -> list[Pass] | Wait:
+    async def ask(
+        self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Any] = (), lead: float = 0.0
+    ) -> list[Pass] | Wait:
+        assert 0.0 <= lead <= horizon
         self.asked.append(len(costs))
         answer = self.answers.pop(0) if self.answers else len(costs)
         if isinstance(answer, Wait):
