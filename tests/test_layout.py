@@ -43,11 +43,10 @@ def test_every_queue_is_worked_on_by_some_worker_of_the_stack() -> None:
     assert declared == consumed()
 
 
-def test_every_tick_of_beat_goes_to_a_queue_that_is_worked_on_and_expires() -> None:
+def test_every_tick_of_beat_goes_to_a_queue_that_is_worked_on() -> None:
     app = make_app(SETTINGS)
     for tick in app.conf.beat_schedule.values():
         assert tick["options"]["queue"] in consumed()
-        assert tick["options"]["expires"] > 0
 
 
 def test_every_named_task_is_there_in_a_worker() -> None:

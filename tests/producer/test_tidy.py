@@ -44,4 +44,4 @@ def _answer(key: str, created_at: object) -> dict[str, object]:
 
 def test_beat_sees_to_it_every_minute() -> None:
     tick = _beat([], Settings(_env_file=None))["tidy"]
-    assert (tick["task"], tick["schedule"], tick["options"]["queue"]) == (names.TIDY, 60.0, names.CONTROL_QUEUE)
+    assert (tick["task"], tick["schedule"].seconds, tick["options"]["queue"]) == (names.TIDY, 60.0, names.CONTROL_QUEUE)
