@@ -16,7 +16,7 @@ from models.tables import Attempt
 from models.types import new_id
 from providers.base import Signal
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
-from workers.departure import depart
+from workers.departure import Departed, depart
 from workers.gate import LEAVE_WITHIN, Boarding, Cost, Door, Gate, Pass, Wait
 from workers.readings import Answer
 from workers.record import Answered
@@ -44,16 +44,15 @@ async def charged_send(
     """
     gate = gate or account.poll_gate
     attempt_id, boarding = await _permit_for(runtime, account, gate, kind)
-    started = time.monotonic()
     departed = await send_at_slot(account, gate, request, kind, boarding)
     if departed is None:
         await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
         raise NotSent("permit_missed", "the moment of the permit passed")
-    reply, passed = departed
+    reply, passed, elapsed = departed
     if not isinstance(reply, Reply):
         await gate.failed(reply, passed)
         await runtime.recorder.record(
-            _ended(attempt_id, started, getattr(reply, "partial", None), "failed", reply.reason)
+            _ended(attempt_id, elapsed, getattr(reply, "partial", None), "failed", reply.reason)
         )
         raise reply
     if keep is not None:
@@ -61,13 +60,13 @@ async def charged_send(
     signal, allowance = account.provider.read_signal(reply)
     learnt = signal if lessons is None or isinstance(signal, lessons) else None
     await gate.learn(learnt, allowance, passed)
-    await runtime.recorder.record(_ended(attempt_id, started, reply.status, "answered", None))
+    await runtime.recorder.record(_ended(attempt_id, elapsed, reply.status, "answered", None))
     return reply
 
 
 async def send_at_slot(
     account: AccountRuntime, gate: Gate, request: Request, kind: str, boarding: Boarding
-) -> tuple[Answer, Pass] | None:
+) -> Departed | None:
     """One request, at a slot of this gate; None: it did not leave."""
 
     async def send(passed: Pass) -> Answer:
@@ -99,8 +98,8 @@ async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kin
     return attempt_id, Boarding(passed, POLL, leave_by)
 
 
-def _ended(attempt_id: UUID, started: float, status: int | None, outcome: str, reason: str | None) -> Answered:
-    return Answered(attempt_id, round((time.monotonic() - started) * 1000), status, outcome, reason, None, False)
+def _ended(attempt_id: UUID, elapsed: float, status: int | None, outcome: str, reason: str | None) -> Answered:
+    return Answered(attempt_id, round(elapsed * 1000), status, outcome, reason, None, False)
 
 
 def _begin(session: Session, attempt_id: UUID, account: str, kind: str, now: datetime) -> None:

@@ -268,15 +268,14 @@ async def _replay(runtime: Runtime, account: AccountRuntime, case: Case, not_aft
     await passed.come_near()
     leave_by = time.monotonic() + LEAVE_WITHIN
     await runtime.write(_begin_replay, attempt_id, account.name, case, request.body, runtime.now())
-    started = time.monotonic()
     request = replace(request, not_after=min(not_after, leave_by))
     departed = await send_at_slot(account, account.gate, request, "replay", Boarding(passed, cost, leave_by, tolls))
     if departed is None:
         await runtime.recorder.record(Answered(attempt_id, 0, None, "not_sent", "permit not used", None, False))
         await runtime.write(_apply, [_look_soon(case, 1.0, runtime.now())], runtime.now())
         return
-    outcome, status, request_id = await _replayed(account, case, *departed)
-    await _record_replay(runtime, account, case, attempt_id, outcome, (started, status, request_id))
+    outcome, status, request_id = await _replayed(account, case, departed.answer, departed.passed)
+    await _record_replay(runtime, account, case, attempt_id, outcome, (departed.elapsed, status, request_id))
 
 
 async def _replayed(
@@ -300,7 +299,7 @@ async def _record_replay(
     answer: tuple[float, int | None, str | None],
 ) -> None:
     now = runtime.now()
-    started, status, request_id = answer
+    seconds, status, request_id = answer
     moves: list[Move] = []
     if not _inconclusive(outcome):
         decision = decide(outcome, case.position, now, account.rules)
@@ -312,7 +311,7 @@ async def _record_replay(
     else:
         step = _wait_on(case, account.policy, now)
         await runtime.write(_apply, [step], now)
-    elapsed = round((time.monotonic() - started) * 1000)
+    elapsed = round(seconds * 1000)
     word = type(outcome).__name__.lower()
     await runtime.recorder.record(
         Answered(attempt_id, elapsed, status, word, None, request_id, isinstance(outcome, Unclear), moves)

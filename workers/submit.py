@@ -276,11 +276,8 @@ class BatchWork:
 
     async def _deliver(self, chunk: Chunk, first: Pass, latest: float) -> None:
         """One request: wait for its slot, send, learn from the answer, record."""
-        started = 0.0
 
         async def send(passed: Pass) -> Answer:
-            nonlocal started
-            started = time.monotonic()
             return await self._exchange(chunk, min(latest, self._safe_until), passed.permit.not_after)
 
         await self.account.client.prepare(chunk.request.url, first.permit.not_before)
@@ -288,7 +285,7 @@ class BatchWork:
         if departed is None:
             await self._record_unsent(chunk)
             return
-        (answer, passed), elapsed = departed, time.monotonic() - started
+        answer, passed, elapsed = departed
         if isinstance(answer, Reply):
             submission = self.account.provider.read_submit(chunk.messages, answer)
             await self.account.gate.learn(submission.signal, submission.allowance, passed)
