@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from models.tables import Attempt
 from models.types import new_id
-from providers.base import Signal
+from providers.base import Sighting, Signal, Sought
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.departure import Departed, depart
 from workers.gate import LEAVE_WITHIN, Boarding, Cost, Door, Gate, Pass, Wait
@@ -62,6 +62,15 @@ async def charged_send(
     await gate.learn(learnt, allowance, passed)
     await runtime.recorder.record(_ended(attempt_id, elapsed, reply.status, "answered", None))
     return reply
+
+
+async def look_up(runtime: Runtime, account: AccountRuntime, sought: Sequence[Sought]) -> Mapping[str, Sighting]:
+    """What the provider shows of these messages, by `Outgoing.id`."""
+
+    async def send(request: Request) -> Reply:
+        return await charged_send(runtime, account, request, "look_up")
+
+    return await account.provider.look_up(sought, send)
 
 
 async def send_at_slot(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,17 +19,16 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from config.accounts import AccountsError, load_accounts
-from config.logging import configure_logging
-from config.settings import SettingsError, settings
-from models.database import Database, DatabaseError
+from config.accounts import AccountsError
+from config.settings import SettingsError
+from models.database import DatabaseError
 from models.states import ACCEPTED_ONCE, FINAL, MessageState
 from models.tables import Campaign, Message
 from providers.base import Found, LookUpBy, NotThere, Report, Sighting, Sought
-from providers.wire import Reply, Request
-from workers.charged import charged_send
-from workers.outgoing import outgoing
-from workers.runtime import AccountRuntime, Runtime
+from workers.charged import look_up
+from workers.command import command_runtime
+from workers.outgoing import sought
+from workers.runtime import Runtime
 
 MOST: Final = 100  # messages of an account that are asked about, where nobody says otherwise
 AT_ONCE: Final = 100
@@ -106,7 +104,7 @@ async def compare_account(runtime: Runtime, name: str, campaign_id: UUID, most: 
     chosen = await runtime.read(choose, name, campaign_id, most, runtime.now(), account.policy.give_up_after)
     for first in range(0, len(chosen), AT_ONCE):
         part = chosen[first : first + AT_ONCE]
-        sightings = await _look(runtime, account, part)
+        sightings = await look_up(runtime, account, [ours.sought for ours in part])
         told = Counter[Said]()
         for ours in part:
             sighting = sightings.get(ours.sought.message.id)
@@ -119,13 +117,6 @@ async def compare_account(runtime: Runtime, name: str, campaign_id: UUID, most: 
         found.unfinished += told[Said.UNFINISHED]
         found.silent += told[Said.SILENT]
     return found
-
-
-async def _look(runtime: Runtime, account: AccountRuntime, part: Sequence[Ours]) -> Mapping[str, Sighting]:
-    async def send(request: Request) -> Reply:
-        return await charged_send(runtime, account, request, "look_up")
-
-    return await account.provider.look_up([ours.sought for ours in part], send)
 
 
 def choose(
@@ -145,13 +136,8 @@ def choose(
         .order_by(func.random())
         .limit(most)
     )  # fmt: skip
-    return [_ours(row, campaign, now) for row in session.execute(query).scalars()]
-
-
-def _ours(row: Message, campaign: Campaign, now: datetime) -> Ours:
-    bulk = str(row.attempt_id) if row.attempt_id else None
-    sought = Sought(outgoing(row, campaign), row.attempted_at or now, row.looks, bulk)
-    return Ours(row.id, row.state, row.provider_id, sought)
+    rows = session.execute(query).scalars()
+    return [Ours(row.id, row.state, row.provider_id, sought(row, campaign, now)) for row in rows]
 
 
 def accounts_of(session: Session, campaign_id: UUID) -> list[str]:
@@ -169,23 +155,11 @@ async def compare_all(runtime: Runtime, campaign_id: UUID, most: int) -> list[Co
 
 def main(campaign: str, most: str = str(MOST)) -> None:
     """Raises AccountsError, SettingsError, DatabaseError."""
-    configured = settings()
-    configure_logging(configured.log_format, "ERROR")
-    configured.broker_url()  # says what to do where there is no Redis: without one nothing may leave
-    accounts, database = load_accounts(configured.accounts_file), Database(configured.database_url)
-    database.check()
-    runtime = Runtime(configured, accounts, database, _send_nothing)
-    try:
+    with command_runtime() as runtime:
         found = runtime.run(compare_all(runtime, UUID(campaign), int(most)))
-    finally:
-        runtime.close()
     for one in found:
         sys.stdout.buffer.write(orjson.dumps(asdict(one), option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.flush()
-
-
-def _send_nothing(*_: object, **__: object) -> None:
-    """Comparing starts no tasks."""
 
 
 if __name__ == "__main__":

@@ -15,16 +15,16 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from config.accounts import AccountsError, load_accounts
-from config.logging import configure_logging
-from config.settings import SettingsError, settings
-from models.database import Database, DatabaseError
+from config.accounts import AccountsError
+from config.settings import SettingsError
+from models.database import DatabaseError
 from models.queries import insert_new
 from models.tables import Suppression
 from providers.base import OptOut, Page, Parsed, Raw
 from providers.extras import KeepsOptOuts
 from providers.wire import BadBody, NotSent, OutcomeUnknown
 from workers.charged import charged_send
+from workers.command import command_runtime
 from workers.inbox import suppression_row
 from workers.runtime import AccountRuntime, Runtime
 
@@ -89,25 +89,13 @@ def store(session: Session, opt_outs: Sequence[OptOut], now: datetime) -> int:
 
 def main(name: str) -> None:
     """Raises OptOutsError, AccountsError, SettingsError, DatabaseError."""
-    configured = settings()
-    configure_logging(configured.log_format, "ERROR")
-    configured.broker_url()  # says what to do where there is no Redis: without one nothing may leave
-    accounts = load_accounts(configured.accounts_file)
-    if name not in accounts:
-        raise AccountsError(f"{configured.accounts_file}: no account {name!r}; there are {', '.join(accounts)}")
-    database = Database(configured.database_url)
-    database.check()
-    runtime = Runtime(configured, accounts, database, _send_nothing)
-    try:
+    with command_runtime() as runtime:
+        if name not in runtime.accounts:
+            file = runtime.settings.accounts_file
+            raise AccountsError(f"{file}: no account {name!r}; there are {', '.join(runtime.accounts)}")
         imported = runtime.run(import_opt_outs(runtime, name))
-    finally:
-        runtime.close()
     sys.stdout.buffer.write(orjson.dumps(asdict(imported), option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.flush()
-
-
-def _send_nothing(*_: object, **__: object) -> None:
-    """An import starts no tasks."""
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from models.queries import Due
 from models.segments import Encoding
 from models.tables import Campaign, Message, client_ref
-from providers.base import Outgoing
+from providers.base import Outgoing, Sought
 
 
 def outgoing(row: Message | Due, campaign: Campaign, options: Mapping[str, str] | None = None) -> Outgoing:
@@ -24,6 +25,12 @@ def outgoing(row: Message | Due, campaign: Campaign, options: Mapping[str, str] 
         validity=campaign.validity,
         options=options_of(campaign) if options is None else options,
     )
+
+
+def sought(row: Message, campaign: Campaign, now: datetime) -> Sought:
+    """A message that left, as its provider is asked about it."""
+    bulk = str(row.attempt_id) if row.attempt_id else None
+    return Sought(outgoing(row, campaign), row.attempted_at or now, row.looks, bulk)
 
 
 def options_of(campaign: Campaign) -> dict[str, str]:

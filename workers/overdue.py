@@ -20,11 +20,10 @@ from models.moves import apply_moves
 from models.states import OPEN_AT_PROVIDER, MessageState
 from models.tables import Campaign, Message
 from providers.base import Found, Report, Sighting, Sought
-from providers.wire import Reply, Request
-from workers.charged import charged_send
+from workers.charged import look_up
 from workers.fold import report_move
-from workers.outgoing import outgoing
-from workers.runtime import AccountRuntime, Runtime
+from workers.outgoing import sought
+from workers.runtime import Runtime
 
 log = structlog.get_logger("drumline.overdue")
 
@@ -50,15 +49,8 @@ async def ask_overdue(runtime: Runtime, account_name: str) -> int:
     missing = await runtime.write(claim, account_name, overdue, runtime.now())
     if not missing:
         return 0
-    sightings = await _look(runtime, account, missing)
+    sightings = await look_up(runtime, account, [one.sought for one in missing])
     return await runtime.write(_apply, missing, sightings, runtime.now())
-
-
-async def _look(runtime: Runtime, account: AccountRuntime, missing: list[Missing]) -> Mapping[str, Sighting]:
-    async def send(request: Request) -> Reply:
-        return await charged_send(runtime, account, request, "look_up")
-
-    return await account.provider.look_up([one.sought for one in missing], send)
 
 
 def _apply(session: Session, missing: list[Missing], sightings: Mapping[str, Sighting], now: datetime) -> int:
@@ -111,10 +103,6 @@ def claim(session: Session, account: str, overdue: float, now: datetime) -> list
     for row in rows:
         again = now + timedelta(seconds=overdue * 2 ** min(row.looks, SLOWEST))
         session.execute(update(Message).where(Message.id == row.id).values(not_before=again, looks=row.looks + 1))
-    return [_missing(session, row, now) for row in rows]
-
-
-def _missing(session: Session, row: Message, now: datetime) -> Missing:
-    message = outgoing(row, session.get_one(Campaign, row.campaign_id))
-    bulk = str(row.attempt_id) if row.attempt_id else None
-    return Missing(row.id, row.provider_id, Sought(message, row.attempted_at or now, row.looks, bulk))
+    return [
+        Missing(row.id, row.provider_id, sought(row, session.get_one(Campaign, row.campaign_id), now)) for row in rows
+    ]

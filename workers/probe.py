@@ -29,6 +29,7 @@ from providers.http import ConnectionSettings, HttpClient
 from providers.retry_after import parse_http_date
 from providers.wire import BadBody, NotSent, OutcomeUnknown, Reply
 from workers.charged import charged_send
+from workers.command import send_nothing
 from workers.runtime import AccountRuntime, Runtime
 
 HALF_A_SECOND = 0.5  # a Date header tells whole seconds, so on average it is half a second old
@@ -193,17 +194,13 @@ def probe_all(configured: Settings, accounts: Mapping[str, Account]) -> list[Pro
     database = _database(configured) if configured.redis_url else None
     if database is None:
         return asyncio.run(probe_directly(list(accounts.values()), configured.public_url))
-    runtime = Runtime(configured, accounts, database, _send_nothing)
+    runtime = Runtime(configured, accounts, database, send_nothing)
     try:
         if runtime.run(_redis_answers(runtime)):
             return runtime.run(probe_charged(runtime, list(accounts)))
     finally:
         runtime.close()
     return asyncio.run(probe_directly(list(accounts.values()), configured.public_url))
-
-
-def _send_nothing(*_: object, **__: object) -> None:
-    """A probe starts no tasks."""
 
 
 def unusable(name: str, found: Account | AccountsError | None, public_url: str) -> Probed | None:

@@ -40,8 +40,8 @@ from providers.base import (
     Sought,
     Unclear,
 )
-from providers.wire import Reply, Request
-from workers.charged import HORIZON, charged_send, send_at_slot
+from providers.wire import Reply
+from workers.charged import HORIZON, look_up, send_at_slot
 from workers.decide import FOLLOWS, Decision, Follow, Position, Rules, decide
 from workers.fold import report_move
 from workers.gate import LEAVE_WITHIN, Boarding, Cost, Pass, Wait
@@ -204,11 +204,7 @@ async def _query(runtime: Runtime, account: AccountRuntime, cases: Sequence[Case
         Sought(case.message, case.attempted_at, case.position.looks, str(case.attempt_id) if case.attempt_id else None)
         for case in cases
     ]
-
-    async def send(request: Request) -> Reply:
-        return await charged_send(runtime, account, request, "look_up")
-
-    sightings = await account.provider.look_up(sought, send)
+    sightings = await look_up(runtime, account, sought)
     for sighting in sightings.values():
         if isinstance(sighting, NoAnswer):
             await account.poll_gate.learn(sighting.signal, None, None)
