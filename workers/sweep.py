@@ -5,7 +5,7 @@ What a dead worker held becomes `unknown`, never `queued`: it may have left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,11 +15,12 @@ from sqlalchemy import ColumnElement, Select, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from models import leases
+from models.bulk import among
 from models.imports import close_failed, close_stopped, open_source, take_back
 from models.moves import Move, apply_moves
 from models.queries import all_final, note_event
 from models.states import OPEN_AT_PROVIDER, BatchState, CampaignState, MessageState
-from models.tables import Batch, Campaign, CampaignCount, Message
+from models.tables import Batch, Campaign, CampaignCount, DeliveryReport, Message
 
 log = structlog.get_logger("drumline.sweep")
 
@@ -149,10 +150,12 @@ def expire_queued(session: Session, now: datetime) -> int:
 def close_unreported(session: Session, now: datetime, notes: dict[str, str | None]) -> int:
     """No report by the deadline. `notes`: why an account may rightly send none."""
     query = (
-        select(Message.id, Message.account)
+        select(Message.id, Message.account, Message.provider_id)
         .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline < now)
         .limit(AT_ONCE)
     )
+    overdue = session.execute(query).all()
+    reported = _try_now(session, [one.provider_id for one in overdue if one.provider_id], now)
     moves = [
         Move(
             message_id,
@@ -160,9 +163,27 @@ def close_unreported(session: Session, now: datetime, notes: dict[str, str | Non
             "no_dlr",
             {"code": "no_dlr", "reason": notes.get(account) or "no delivery report came in time"},
         )
-        for message_id, account in session.execute(query)
+        for message_id, account, provider_id in overdue
+        if (account, provider_id) not in reported
     ]
     return len(apply_moves(session, moves, now))
+
+
+def _try_now(session: Session, provider_ids: Sequence[str], now: datetime) -> set[tuple[str, str | None]]:
+    """Reports that are here, but came before their message's id was written, and wait for their next try."""
+    if not provider_ids:
+        return set()
+    hurried = (
+        update(DeliveryReport)
+        .where(
+            DeliveryReport.applied_at.is_(None),
+            DeliveryReport.next_try_at.is_not(None),
+            among(session, DeliveryReport.provider_id, provider_ids),
+        )
+        .values(next_try_at=now)
+        .returning(DeliveryReport.account, DeliveryReport.provider_id)
+    )
+    return {(account, provider_id) for account, provider_id in session.execute(hurried)}
 
 
 def give_deadlines(session: Session, now: datetime, waits: Mapping[str, float] | None = None) -> int:

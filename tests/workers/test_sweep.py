@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from models.moves import Move, apply_moves
+from models.moves import Move, apply_moves, set_facts
 from models.states import BatchState, CampaignState
 from models.states import MessageState as S
-from models.tables import Batch, Campaign, CampaignCount, Lane, Message, Reject
+from models.tables import Batch, Campaign, CampaignCount, DeliveryReport, Lane, Message, Reject
 from providers.base import Report
 from tests.support.rows import add_batch, add_campaign, add_messages
 from tests.support.world import World
@@ -74,6 +74,23 @@ def test_no_report_by_the_deadline_closes_the_message_and_says_why(world: World)
         assert sweep.close_unreported(session, world.clock(), {"acme": "this account gets no reports"}) == 1
     row = world.message(sent.message)
     assert (row.state, row.code, row.reason) == (S.EXPIRED, "no_dlr", "this account gets no reports")
+
+
+def test_a_report_that_waits_for_its_messages_id_is_tried_before_the_message_is_given_up(world: World) -> None:
+    """The database was away so long that the answer was written after its report, and just before the deadline."""
+    sent = world.campaign(2)
+    world.report(Report("d", S.DELIVERED, provider_id=f"p-{sent.message}"))
+    world.submit(sent.batch)
+    deadline = world.message(sent.message).deadline
+    assert deadline is not None
+    with world.database.write() as session:
+        session.execute(update(DeliveryReport).values(next_try_at=deadline + timedelta(hours=1)))
+        set_facts(session, {one: {"provider_id": f"p-{one}"} for one in sent.messages})
+    world.clock.now = deadline + timedelta(seconds=1)
+    assert world.sweep().no_report == 1, "the other message has no report"
+    world.apply()
+    assert world.states() == [S.DELIVERED, S.EXPIRED]
+    assert not world.sweep().no_report
 
 
 def test_a_message_whose_answer_nobody_recorded_gets_a_deadline_too(world: World) -> None:
