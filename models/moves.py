@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -29,15 +30,14 @@ _MESSAGES: Table = Message.__table__  # type: ignore[assignment]  # declared as 
 _COUNTS: Table = CampaignCount.__table__  # type: ignore[assignment]  # as above
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """What shall become of one message. `attempt`: only if this is still its last attempt (a fence against a worker
     that wakes up after its lease). `only_from` narrows the declared sources. `values` are further columns."""
 
     message_id: UUID
     new: MessageState
     note: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = MappingProxyType({})
     attempt: UUID | None = None
     only_from: frozenset[MessageState] | None = None
 

@@ -29,7 +29,7 @@ def storable(text: str) -> str:
 
 def is_storable(text: str) -> bool:
     """Whether both databases take this text as it is."""
-    return _UNSTORABLE.search(text) is None
+    return ("\0" not in text) if text.isascii() else _UNSTORABLE.search(text) is None
 
 
 def trail_line(state: MessageState, note: str, now: datetime) -> str:

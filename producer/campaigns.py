@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from config.accounts import Account
@@ -19,7 +19,7 @@ from models.queries import note_event
 from models.segments import downgrade, measure
 from models.states import CAMPAIGN_TRANSITIONS, CampaignState
 from models.steering import Spread, Steering
-from models.tables import Campaign
+from models.tables import Campaign, Message
 from models.types import new_id
 from producer import quota
 from producer.dispatch import open_lanes
@@ -182,6 +182,12 @@ def create(session: Session, spec: CampaignSpec, template: Template, now: dateti
     open_lanes(session, campaign.id, route.weights)
     note_event(session, campaign.id, "created", "", now)
     return campaign.id
+
+
+def forget(session: Session, campaign_id: UUID) -> None:
+    """A campaign that never came to be, with whatever was imported for it."""
+    session.execute(delete(Message).where(Message.campaign_id == campaign_id))
+    session.execute(delete(Campaign).where(Campaign.id == campaign_id))
 
 
 def _common_text(spec: CampaignSpec, template: Template) -> str | None:

@@ -7,7 +7,8 @@ Its results are tuples of plain values, as `models.bulk` stores them and `marsha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -84,6 +85,21 @@ class Slice(NamedTuple):
     row: int
 
 
+def joined(parts: Sequence[Slice]) -> Slice:
+    """Slices that follow each other, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    queued: Counter[str] = Counter()
+    for part in parts:
+        queued.update(part.queued)
+    return parts[-1]._replace(
+        batches=[row for part in parts for row in part.batches],
+        messages=[row for part in parts for row in part.messages],
+        rejects=[row for part in parts for row in part.rejects],
+        queued=dict(queued),
+    )
+
+
 @dataclass(slots=True)
 class _Carrier:
     """One account of the route, and the batches that are being filled for it: one, or one for each zone."""
@@ -157,17 +173,25 @@ class Work:
 
         Called once for every row that is otherwise accepted, in order: `_add` takes the choices in the same order.
         """
-        plan = self._plan
-        failure: Failure | None = None
-        for name in self._chooser.offers(number, country):
-            carrier = self._carriers[name]
-            failure = carrier.provider.check(
-                Outgoing(NOBODY, NOBODY, number, carrier.sender, text, encoding, segments, plan.validity, plan.options)
-            )
+        first = self._chooser.first(number, country)
+        failure = self._offer(first, number, text, encoding, segments)
+        if failure is None:
+            return None
+        for name in self._chooser.others(number, country, first):
+            failure = self._offer(name, number, text, encoding, segments)
             if failure is None:
-                self._chosen.append(carrier)
                 return None
-        return Refusal(failure.code, failure.reason) if failure else None
+        return Refusal(failure.code, failure.reason)
+
+    def _offer(self, name: str, number: Msisdn, text: str, encoding: Encoding, segments: int) -> Failure | None:
+        """None: the account takes it."""
+        plan, carrier = self._plan, self._carriers[name]
+        failure = carrier.provider.check(
+            Outgoing(NOBODY, NOBODY, number, carrier.sender, text, encoding, segments, plan.validity, plan.options)
+        )
+        if failure is None:
+            self._chosen.append(carrier)
+        return failure
 
     def _add(self, chunk: Chunk) -> None:
         now = self._plan.now + timedelta(seconds=time.monotonic() - self._clock)

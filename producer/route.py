@@ -132,9 +132,17 @@ class Chooser:
 
         An account that refused keeps its turn: the next message that it takes is its.
         """
-        rota = next((rota for rule, rota in self._rotas if rule.fits(number, country)), self._rest)
-        name = rota.next()
+        name = self.first(number, country)
         yield name
+        yield from self.others(number, country, name)
+
+    def first(self, number: Msisdn, country: str) -> str:
+        """The account whose turn it is, for nearly every row; `others` goes on where it refuses."""
+        return self._rota(number, country).next()
+
+    def others(self, number: Msisdn, country: str, name: str) -> Iterator[str]:
+        """The offers after the first, `name`, which is given its turn back."""
+        rota = self._rota(number, country)
         rota.give_back(name)
         open_to = frozenset(rota.weights) - {name}
         asked = {name}
@@ -145,6 +153,11 @@ class Chooser:
             asked.add(name)
             open_to -= {name}
         yield from (name for name in self._failover if name not in asked)
+
+    def _rota(self, number: Msisdn, country: str) -> Rota:
+        if not self._rotas:
+            return self._rest
+        return next((rota for rule, rota in self._rotas if rule.fits(number, country)), self._rest)
 
 
 class _Reader:

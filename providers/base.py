@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple, Protocol
 
 from models.segments import Encoding
 from models.states import MessageState
@@ -47,8 +48,7 @@ class Failure:
     opt_out: bool = False  # evidence that the person (or a register the person is in) said no
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One message as an adapter sees it. `ref` is our client reference: stable per message, never per try."""
 
     id: str
@@ -59,14 +59,13 @@ class Outgoing:
     encoding: Encoding = Encoding.GSM7
     segments: int = 1
     validity: int | None = None  # seconds
-    options: Mapping[str, str] = field(default_factory=dict)  # per campaign, e.g. entity_id, template_id, tags
+    options: Mapping[str, str] = MappingProxyType({})  # per campaign, e.g. entity_id, template_id, tags
 
 
 # --- outcomes of one submitted message -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """The provider has it. `state` is SUBMITTED, HELD or (some answers already say so) SENT."""
 
     provider_id: str | None  # None: accepted, but the id was not told; match by our reference

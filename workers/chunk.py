@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from providers.base import Outgoing
@@ -11,8 +12,7 @@ from workers.decide import Position
 from workers.gate import Cost
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """A message that may leave: as the adapter sees it, and where it stands."""
 
     id: UUID

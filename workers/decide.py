@@ -6,10 +6,11 @@ The adapter says what happened; what follows is decided here, by one table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from models.states import MessageState
 from providers.base import Accepted, Failure, FailureClass, Outcome, Refused, Unclear
@@ -52,8 +53,7 @@ _WAITS: Mapping[FailureClass, float] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where a message stands when its answer comes."""
 
     tries: int
@@ -79,13 +79,12 @@ class Rules:
         return start + timedelta(seconds=wait)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The state to move to, the columns that go with it, and the note for the trail."""
 
     state: MessageState
     note: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = MappingProxyType({})
 
 
 def decide(outcome: Outcome | NotSent, at: Position, now: datetime, rules: Rules) -> Decision:

@@ -6,7 +6,7 @@ Only as much as the healthy accounts can use in the next while: if the account r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -140,4 +140,4 @@ class Failover:
     def _takes(self, to: Account, provider: Provider, target: Target, row: Message, campaign: Campaign) -> bool:
         if to.senders and target.sender not in to.senders:
             return False
-        return provider.check(replace(outgoing(row, campaign), sender=target.sender)) is None
+        return provider.check(outgoing(row, campaign)._replace(sender=target.sender)) is None

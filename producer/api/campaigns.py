@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query, Response
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config import names
@@ -126,7 +126,7 @@ def _drop(here: Context, campaign_id: UUID) -> list[Fault]:
             for reject in rejects
         ]
         session.expunge_all()
-        session.execute(delete(Campaign).where(Campaign.id == campaign_id))
+        campaigns.forget(session, campaign_id)
     return faults
 
 

@@ -161,7 +161,7 @@ async def test_two_identical_messages_are_two_candidates_oldest_first(here: Benc
 async def test_another_text_to_the_same_number_is_not_ours(here: Bench) -> None:
     sent = here.message()
     await here.outcome(sent)
-    sought = replace(sent, id="x", ref="x", text="Something else")
+    sought = sent._replace(id="x", ref="x", text="Something else")
     assert isinstance((await here.look_up(sought))["x"], NotThere)
 
 

@@ -188,7 +188,7 @@ async def test_the_repetition_filter_is_a_duplicate_not_an_acceptance() -> None:
     async with bench("qikberry", repeat_minutes=5) as here:
         one = here.message()
         await here.outcome(one)
-        again = await here.outcome(replace(one, id="x", ref="another"))
+        again = await here.outcome(one._replace(id="x", ref="another"))
         assert isinstance(again, Refused)
         assert again.failure.klass is F.DUPLICATE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -140,7 +140,7 @@ async def bench(name: str, account: Mapping[str, Any] | None = None, **switches:
 
 
 def twin(one: Outgoing, **changes: Any) -> Outgoing:
-    return replace(one, **changes)
+    return one._replace(**changes)
 
 
 def states(reports: Sequence[Report]) -> list[str]:

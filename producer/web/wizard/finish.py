@@ -6,10 +6,9 @@ from enum import StrEnum
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from models.tables import Campaign, Draft
+from models.tables import Draft
 from producer import campaigns, drafts
 from producer.api.campaigns import wake
 from producer.api.context import Context
@@ -104,5 +103,5 @@ def _strip(session: Session, draft: Draft) -> None:
 
 def _undo(here: Context, draft: Draft, campaign_id: UUID) -> None:
     with here.database.write() as session:
-        session.execute(delete(Campaign).where(Campaign.id == campaign_id))
+        campaigns.forget(session, campaign_id)
         drafts.release(session, draft.id)
