@@ -7,8 +7,7 @@ Its results are tuples of plain values, as `models.bulk` stores them and `marsha
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -83,21 +82,6 @@ class Slice(NamedTuple):
     rejected: int
     segments: int
     row: int
-
-
-def joined(parts: Sequence[Slice]) -> Slice:
-    """Slices that follow each other, as one."""
-    if len(parts) == 1:
-        return parts[0]
-    queued: Counter[str] = Counter()
-    for part in parts:
-        queued.update(part.queued)
-    return parts[-1]._replace(
-        batches=[row for part in parts for row in part.batches],
-        messages=[row for part in parts for row in part.messages],
-        rejects=[row for part in parts for row in part.rejects],
-        queued=dict(queued),
-    )
 
 
 @dataclass(slots=True)

@@ -10,11 +10,10 @@ read, pauses, and says how many messages have left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -37,13 +36,12 @@ from models.tallies import Tally, tally
 from producer import quota
 from producer.campaigns import CampaignError, begin_streaming, sender_for
 from producer.import_feed import CHILD_FROM, open_feed
-from producer.import_work import BATCH, CHUNK, MESSAGE, REJECT, Plan, Slice, joined
+from producer.import_work import BATCH, CHUNK, MESSAGE, REJECT, Plan, Slice
 from producer.readers import Hint
 from producer.route import Route
 from producer.suppressions import opted_out
 from providers.base import Provider
 
-AT_ONCE = 4  # slices in one transaction
 IMPORT_LEASE = 300.0  # seconds without progress after which an import counts as dead
 _STREAMING = frozenset({CampaignState.RUNNING, CampaignState.PAUSED})
 
@@ -115,7 +113,7 @@ class Importer:
             try:
                 taken, opted_out = self._taken(plan), self._opted_out(plan)
                 with closing(taken), closing(opted_out):
-                    for part in self._gathered(job, feed.slices(taken, opted_out)):
+                    for part in feed.slices(taken, opted_out):
                         self._write(job, part)
                 self._finish(job)
             except BaseException as error:
@@ -167,19 +165,6 @@ class Importer:
             yield from opted_out(session, {"", *plan.senders.values()})
 
     # --- on the way --------------------------------------------------------------------------------------------------
-
-    def _gathered(self, job: _Job, slices: Iterator[Slice]) -> Iterator[Slice]:
-        """Several slices in one where that is cheaper and nobody waits for it. SQLite writes every page of an index
-        that a transaction touched, and numbers touch nearly all: four times the rows are hardly more pages. But it
-        has one writer at a time, and a campaign that is being sent must not wait so long."""
-        for part in slices:
-            more = AT_ONCE - 1 if self.database.dialect == "sqlite" and not job.stream and not self._sending() else 0
-            yield joined([part, *islice(slices, more)])
-
-    def _sending(self) -> bool:
-        running = select(Campaign.id).where(Campaign.state == CampaignState.RUNNING).limit(1)
-        with self.database.read() as session:
-            return session.execute(running).first() is not None
 
     def _write(self, job: _Job, part: Slice) -> None:
         now = self.now()

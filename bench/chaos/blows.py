@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 SHUTDOWN = float(SETTINGS["DRUMLINE_SHUTDOWN_SECONDS"])
 RESTART_AFTER = 1.0  # seconds
+OPERATOR_SECONDS = 60.0  # for a pause and its resumption
 GRACE = 4.0  # seconds beyond the shutdown time that a busy machine may take
 
 
@@ -45,6 +47,7 @@ class Strikes:
         self._ending: list[Program] = []
         self._down: set[str] = set()  # killed by a blow, to be started again by it
         self._found_dead: dict[str, float] = {}
+        self._operators: list[Thread] = []
         self.died = 0  # processes that ended by themselves
 
     def strike(self, blow: Blow) -> None:
@@ -89,6 +92,10 @@ class Strikes:
             self._thaw(program)
             program.limit_files(None)
             program.start()
+        for operator in self._operators:
+            operator.join(OPERATOR_SECONDS)
+            if operator.is_alive():
+                self.wrong.append(f"a campaign could not be paused and resumed within {OPERATOR_SECONDS:g} s")
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
@@ -173,26 +180,34 @@ class Strikes:
 
     def same_job_twice(self, _: Blow) -> None:
         """As if the broker delivered every job of every open batch twice more."""
-        with self.world.database.read() as session:
-            query = select(Batch.id, Batch.account).where(Batch.state != BatchState.DONE)
-            batches = session.execute(query).all()
+        query = select(Batch.id, Batch.account).where(Batch.state != BatchState.DONE)
+        try:
+            with self.world.database.read() as session:
+                batches = session.execute(query).all()
+        except SQLAlchemyError as error:
+            self.tell(f"      the database was away: {type(error).__name__}")
+            return
         with sender(self.world.fleet.environment) as send:
             for batch_id, account in [*batches, *batches]:
                 send(names.SUBMIT_BATCH, names.submit_queue(account), str(batch_id))
 
     def pause(self, blow: Blow) -> None:
+        """Beside the schedule: on SQLite a writer waits for a process that was frozen while it wrote."""
+        operator = Thread(target=self._pause_and_resume, args=(blow.seconds,), daemon=True)
+        operator.start()
+        self._operators.append(operator)
+
+    def _pause_and_resume(self, seconds: float) -> None:
         if self._steer(lambda session, now: campaigns.pause(session, self._campaign, "chaos", now)):
-            self.later(blow.seconds, self._resume)
+            time.sleep(seconds)
+            while not self._steer(lambda session, now: campaigns.resume(session, self._campaign, now)):
+                time.sleep(0.5)
 
     @property
     def _campaign(self) -> UUID:
         if self.world.campaign_id is None:
             raise RuntimeError("nothing was imported")
         return self.world.campaign_id
-
-    def _resume(self) -> None:
-        if not self._steer(lambda session, now: campaigns.resume(session, self._campaign, now)):
-            self.later(0.5, self._resume)
 
     def _steer(self, step: Callable[..., object]) -> bool:
         """False: the database is away, or the campaign is over."""

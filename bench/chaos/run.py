@@ -17,6 +17,7 @@ from random import Random
 from uuid import UUID
 
 from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -312,8 +313,11 @@ def _left_over(world: World) -> list[str]:
 
 def _queued_jobs(world: World) -> list[str]:
     queues = [names.submit_queue(account) for account in world.accounts]
-    with Redis.from_url(world.redis_url, socket_timeout=5) as client:
-        lengths = {queue: int(client.llen(f"drumline:{queue}")) for queue in queues}
+    try:
+        with Redis.from_url(world.redis_url, socket_timeout=5) as client:
+            lengths = {queue: int(client.llen(f"drumline:{queue}")) for queue in queues}
+    except RedisError as error:
+        return [f"Redis does not answer: {error}"]
     return [f"{n} jobs are left in the queue {queue}" for queue, n in lengths.items() if n]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -33,6 +34,8 @@ def _one(plan: Plan, keep: Path, deadline: float) -> Outcome | None:
     postgres = PostgresServer() if plan.database is Database.POSTGRESQL else None
     try:
         outcome = run(plan, folder, postgres, lambda text: print(f"  {name}: {text.strip()}", flush=True))
+    except Exception:  # noqa: BLE001  # a run that broke is a run that failed; the others go on
+        outcome = Outcome(plan, folder, [("", traceback.format_exc())])
     finally:
         if postgres:
             postgres.close()
