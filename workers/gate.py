@@ -242,7 +242,7 @@ class Gate:
                     self._bare_throttles = 0
                 await self.breaker.record_success(self.account, token)
             case Throttle(retry_after=seconds, reason=reason):
-                await self._block([self.budget], self._block_seconds(seconds, passed), reason)
+                await self._block([self.budget], self._block_seconds(seconds, passed), reason, too_fast=True)
                 await self.breaker.record_success(self.account, token)
             case Misconfigured(code=code, reason=reason, retry_after=seconds):
                 if seconds:
@@ -260,10 +260,10 @@ class Gate:
                     self.account, FailureKind.SERVER_ERROR, f"HTTP {status} {reason}", token
                 )
 
-    async def _block(self, budgets: Sequence[Budget], seconds: float, reason: str) -> None:
+    async def _block(self, budgets: Sequence[Budget], seconds: float, reason: str, *, too_fast: bool = False) -> None:
         self._blocked_at = time.monotonic()
         for budget in budgets:
-            await self.limiter.block(budget, seconds, reason)
+            await self.limiter.block(budget, seconds, reason, too_fast=too_fast)
 
     def _left_before_block(self, passed: Pass | None) -> bool:
         """The request was under way already when the account was blocked: its answer is about the time before."""

@@ -28,6 +28,8 @@ local now = server_now()
 local state = read_state()
 local why = distrust(state, spans, now)
 if why then return { 'unseeded', now, state.epoch, why } end
+local extra = extra_margin(state, now)
+for _, window in ipairs(windows) do window.margin = window.margin + extra end
 
 -- Forget what no window can hold any more, but keep the newest of it: it says where the log begins.
 local function trim(unit)

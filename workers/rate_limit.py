@@ -164,12 +164,14 @@ class RateLimiter:
     def _stale(self, key: str) -> bool:
         return self._clock() - self._last_heard(key) > self._settings.recheck
 
-    async def block(self, budget: Budget, seconds: float, reason: str) -> float:
+    async def block(self, budget: Budget, seconds: float, reason: str, *, too_fast: bool = False) -> float:
         """No worker sends for `seconds` (a day at most); permits already given are void; then the rate ramps up.
 
-        Only ever extends. Answers the seconds the block really lasts.
+        Only ever extends. `too_fast`: the provider counted more than our log; then the way to it delays requests by
+        more than the margins allow for, and every window gets longer by 10 ms, at the next refusal by 20, up to 100;
+        half of it is forgotten every five minutes. Answers the seconds the block really lasts.
         """
-        answer = await self._feed(budget, "block", [int(max(0.0, seconds) * MICROSECOND), reason])
+        answer = await self._feed(budget, "block", [int(max(0.0, seconds) * MICROSECOND), reason, int(too_fast)])
         return int(answer[2]) / MICROSECOND
 
     async def unblock(self, budget: Budget) -> None:

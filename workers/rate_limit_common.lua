@@ -26,7 +26,7 @@ local function exact(n) return string.format('%.17g', n) end
 local function whole(n) return string.format('%d', n) end
 
 local FIELDS = { 'run', 'epoch', 'last', 'tat', 'gap', 'blocked', 'reason', 'ramp',
-                 'span1', 'span2', 'span3', 'cum1', 'cum2', 'cum3', 'end1', 'end2', 'end3' }
+                 'extra', 'extra_at', 'span1', 'span2', 'span3', 'cum1', 'cum2', 'cum3', 'end1', 'end2', 'end3' }
 local TEXTS = { run = true, reason = true }
 
 local function read_state()
@@ -45,6 +45,16 @@ local function write_state(state, names)
   end
   redis.call('HSET', STATE, unpack(pairs_))
   redis.call('PEXPIRE', STATE, STATE_TTL_MS)
+end
+
+-- What requests suffer on their way beyond our margins, as refusals have shown: us that lengthen every window. A
+-- refusal doubles it, quiet time halves it.
+local EXTRA_FIRST_US, EXTRA_MOST_US, EXTRA_HALVES_US = 10000, 100000, 300 * 1000000
+
+local function extra_margin(state, now)
+  if state.extra == 0 then return 0 end
+  local left = math.floor(state.extra * 0.5 ^ (math.max(0, now - state.extra_at) / EXTRA_HALVES_US))
+  return left >= EXTRA_FIRST_US / 10 and left or 0
 end
 
 -- Permits carry the epoch they were granted in; a new epoch makes all of them void.

@@ -8,9 +8,16 @@ function operations.check()
   return { now, state.run == run_id() and state.epoch or 0 }
 end
 
--- ARGV: seconds us, reason. Only ever extends. Answer: {now, epoch, us left}.
+-- ARGV: seconds us, reason, 1 if we were too fast for the provider although our log says no. Only ever extends.
+-- Answer: {now, epoch, us left}.
 function operations.block()
   local until_us = now + math.min(tonumber(ARGV[2]), MAX_BLOCK_US)
+  -- What was under way when the first refusal came is refused as well: it says nothing new.
+  if ARGV[4] == '1' and state.blocked <= now then
+    state.extra = math.min(EXTRA_MOST_US, math.max(EXTRA_FIRST_US, 2 * extra_margin(state, now)))
+    state.extra_at = now
+    write_state(state, { 'extra', 'extra_at' })
+  end
   if until_us > state.blocked then
     state.blocked, state.ramp, state.reason = until_us, until_us, ARGV[3]
     state.epoch = next_epoch(state, now)
@@ -59,7 +66,7 @@ function operations.snapshot()
   local answer = { now, seeded, math.max(0, state.blocked - now), state.reason, math.floor(share * 1000000), sent }
   for i = 5, #ARGV, 4 do
     local unit, limit = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
-    local length, margin = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+    local length, margin = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]) + extra_margin(state, now)
     local until_now, sum = cumulative_at(unit, now), total(state, unit)
     local used = used_between(unit, now - length, now)
     local foreign, free = foreign_use(unit, length, now), math.max(now, state.blocked, state.last)

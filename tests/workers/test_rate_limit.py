@@ -199,6 +199,32 @@ async def test_after_a_block_the_rate_ramps_up_from_a_quarter_to_all(redis_clien
     assert (await limiter.snapshot(budget)).ramp == 1.0
 
 
+async def test_each_time_we_were_too_fast_the_windows_grow_and_quiet_time_shrinks_them_again(
+    redis_client: Redis,
+) -> None:
+    limiter, clock = await virtual(redis_client)
+    budget = Budget("acme", (Window(1, 1.0),))
+
+    async def distance() -> float:
+        """Seconds between two slots, once the rate has ramped up."""
+        await clock.advance(20_000_000)
+        first, second = (await limiter.acquire(budget, [Cost()] * 2, horizon=5.0)).permits
+        return (second.slot - first.slot) / 1e6
+
+    usual = await distance()
+    found = []
+    for _ in range(6):
+        for seconds in (1.0, 1.5):  # the second was under way when the first came
+            await limiter.block(budget, seconds, "429", too_fast=True)
+        found.append(round(await distance() - usual, 3))
+    assert found == pytest.approx([0.010, 0.019, 0.036, 0.069, 0.100, 0.100], abs=0.006)
+    await limiter.block(budget, 1.0, "lock-out")
+    await clock.advance(300_000_000)
+    assert await distance() - usual == pytest.approx(0.048, abs=0.004)
+    await clock.advance(3_600_000_000)
+    assert await distance() == pytest.approx(usual, abs=1e-6)
+
+
 async def test_a_permit_is_late_after_its_grace_and_never_early(redis_client: Redis) -> None:
     limiter, clock = await virtual(redis_client)
     first, second, third = (await limiter.acquire(CLIQTEL, [Cost()] * 3)).permits
