@@ -5,13 +5,13 @@ What a dead worker held becomes `unknown`, never `queued`: it may have left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from models import leases
@@ -26,6 +26,7 @@ log = structlog.get_logger("drumline.sweep")
 
 AT_ONCE = 1000  # messages per transaction
 PATIENCE = timedelta(hours=52)  # 48 h of validity, and a grace
+LAST_LOOK = timedelta(hours=1)
 JOB_LOST_SECONDS = 30.0  # a job that nobody took in this time is put on Redis again
 FIRST_LOOK = 10.0  # seconds, for an account that is not configured any more
 
@@ -147,11 +148,15 @@ def expire_queued(session: Session, now: datetime) -> int:
     return len(apply_moves(session, moves, now))
 
 
-def close_unreported(session: Session, now: datetime, notes: dict[str, str | None]) -> int:
-    """No report by the deadline. `notes`: why an account may rightly send none."""
+def close_unreported(
+    session: Session, now: datetime, notes: Mapping[str, str | None], asked: Collection[str] = ()
+) -> int:
+    """No report by the deadline. `notes`: why an account may rightly send none. `asked`: accounts that are asked for
+    overdue reports; what is due to be asked there is asked first, for up to an hour: perhaps nobody was up to do so."""
+    settled = or_(Message.account.not_in(asked), Message.not_before > now, Message.deadline < now - LAST_LOOK)
     query = (
         select(Message.id, Message.account, Message.provider_id)
-        .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline < now)
+        .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline < now, settled)
         .limit(AT_ONCE)
     )
     overdue = session.execute(query).all()

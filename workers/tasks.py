@@ -153,14 +153,14 @@ def sweep_all() -> None:
     now = here.now()
     provider_of = here.adapter
     notes = {name: getattr(provider_of(name), "no_report_note", None) for name in here.accounts}
-    looks, waits = first_looks(here), report_waits(here)
+    looks, waits, asked = first_looks(here), report_waits(here), _overdue_after(here).keys()
     found = sweep.Swept(
         *_in_own(here, lambda s: sweep.end_leases(s, now, looks)),
         jobs_lost=_in_own(here, lambda s: sweep.requeue_lost_jobs(s, now, here.settings.job_lost_seconds)),
         orphans=_in_own(here, lambda s: sweep.free_orphans(s, now, here.lease_seconds, looks)),
         stranded=_in_own(here, lambda s: sweep.reopen_stranded(s, now)),
         expired=_in_own(here, lambda s: sweep.expire_queued(s, now)) + closing.expire_all(here.database.write, now),
-        no_report=_in_own(here, lambda s: sweep.close_unreported(s, now, notes)),
+        no_report=_in_own(here, lambda s: sweep.close_unreported(s, now, notes, asked)),
         cancelled=closing.cancel_all(here.database.write, now) + _in_own(here, lambda s: sweep.cancel_queued(s, now)),
         completed=_in_own(here, lambda s: sweep.complete_campaigns(s, now)),
     )

@@ -93,6 +93,28 @@ def test_a_report_that_waits_for_its_messages_id_is_tried_before_the_message_is_
     assert not world.sweep().no_report
 
 
+def test_what_is_due_to_be_asked_for_is_asked_before_it_is_given_up_if_not_for_ever(world: World) -> None:
+    """The control worker was down over the deadline: the provider may still know what became of it."""
+    sent = world.campaign(2)
+    world.submit(sent.batch)
+    asked, due = sent.messages
+    deadline = world.message(due).deadline
+    assert deadline is not None
+    world.clock.now = deadline + timedelta(minutes=1)
+    world.change(asked, not_before=world.clock() + timedelta(minutes=5))
+
+    def close() -> int:
+        with world.database.write() as session:
+            return sweep.close_unreported(session, world.clock(), {}, {"acme"})
+
+    assert close() == 1
+    assert world.states() == [S.EXPIRED, S.SUBMITTED]
+    world.clock.now = deadline + sweep.LAST_LOOK
+    assert close() == 0
+    world.clock.advance(1)
+    assert close() == 1
+
+
 def test_a_message_whose_answer_nobody_recorded_gets_a_deadline_too(world: World) -> None:
     """The worker died, then a report says SENT: without a deadline its campaign would wait for ever."""
     sent = world.campaign(1)
