@@ -51,6 +51,31 @@ def parse_json(body: bytes) -> object:
     return _without_lone_surrogates(value) if _SURROGATE.search(body) else value
 
 
+def rows_before_break(body: bytes, opening: re.Pattern[str]) -> list[dict[str, object]]:
+    """The whole objects of a list in a body that breaks off, or goes wrong, behind them: for pages that are handed out
+    only once. `opening` matches the text up to the list's bracket; each object is read as strictly as by `parse_json`.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        text = body[: error.start].decode()
+    text = text.removeprefix("\ufeff")
+    rows: list[dict[str, object]] = []
+    begin = opening.match(text)
+    try:
+        while begin is not None:
+            row, at = _READER.raw_decode(text, begin.end())
+            if not isinstance(row, dict):
+                break
+            _check_depth(row)
+            rows.append(row)
+            begin = _COMMA.match(text, at)
+    except (ValueError, RecursionError):
+        pass  # here it breaks
+    clean = _without_lone_surrogates(rows) if _SURROGATE.search(body) else rows
+    return clean if isinstance(clean, list) else rows
+
+
 def expand(body: bytes, codings: str, limit: int) -> bytes:
     """The body without its Content-Encoding, at most `limit` bytes; raises `TooLarge` or `BadCoding`.
 
@@ -103,6 +128,10 @@ def _finite(digits: str) -> float:
     if math.isinf(number):
         raise BadBody("a number is out of range")
     return number
+
+
+_READER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+_COMMA = re.compile(r"\s*,\s*")
 
 
 def _check_depth(value: object) -> None:

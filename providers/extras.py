@@ -40,6 +40,13 @@ class ListsSenders(Protocol):
 
 
 @runtime_checkable
+class HandsOutOnce(Protocol):
+    """A page of reports never comes again: even what arrived of a broken one is worth reading."""
+
+    hands_out_once: bool
+
+
+@runtime_checkable
 class KeepsOptOuts(Protocol):
     """The provider has a list of people who said stop; `following` leads on through its pages."""
 

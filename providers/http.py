@@ -133,7 +133,7 @@ class HttpClient:
         try:
             async with asyncio.timeout(request.timeout):
                 answer = await self._carrier.head(request, mark)
-                body = await _whole_body(answer, request.max_body)
+                body = await _whole_body(answer, request.max_body, mark)
         except TimeoutError:
             raise Fault(Reason.READ_TIMEOUT, f"no whole answer within {request.timeout} s") from None
         return Reply(answer.status, answer.headers, body, perf_counter() - started)
@@ -142,15 +142,15 @@ class HttpClient:
 def _verdict(fault: Fault, mark: Mark, request: Request) -> WireError:
     detail = f"{fault.detail} ({request.method} {public_url(request.url)})"
     if mark.written:
-        return OutcomeUnknown(fault.reason, detail, mark.status)
+        return OutcomeUnknown(fault.reason, detail, mark.status, mark.received)
     # What kept the request from its connection is told as it is, however late it became: the breaker wants to know.
     late = mark.too_late and fault.reason is Reason.STALE_CONNECTION
     return NotSent(Reason.TOO_LATE if late else fault.reason, detail)
 
 
-async def _whole_body(answer: _Answer, limit: int) -> bytes:
+async def _whole_body(answer: _Answer, limit: int, mark: Mark) -> bytes:
     try:
-        body = await _capped(answer, limit)
+        body = await _capped(answer, limit, mark)
         return expand(body, answer.headers.get("Content-Encoding", ""), limit)
     except TooLarge as error:
         raise Fault(Reason.BODY_TOO_LARGE, str(error)) from None
@@ -160,14 +160,14 @@ async def _whole_body(answer: _Answer, limit: int) -> bytes:
         await answer.close()
 
 
-async def _capped(answer: _Answer, limit: int) -> bytes:
+async def _capped(answer: _Answer, limit: int, mark: Mark) -> bytes:
     """The body as sent, never more than one chunk over `limit` in memory."""
-    body = await answer.chunk()
-    while len(body) <= limit:
+    mark.received = await answer.chunk()
+    while len(mark.received) <= limit:
         chunk = await answer.chunk()
         if not chunk:
-            return body
-        body += chunk
+            return mark.received
+        mark.received += chunk
     raise TooLarge(f"more than {limit} bytes")
 
 

@@ -52,6 +52,7 @@ class Mark:
 
     written: bool = False  # the first byte may have left
     status: int | None = None
+    received: bytes = b""  # of the answer's body, so far
     lost: Callable[[], BaseException | None] = _never_lost  # why the connection ended, once it has
     settled: bool = False
     not_after: float | None = None  # monotonic seconds: from then on the first byte may not leave

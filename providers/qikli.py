@@ -44,7 +44,7 @@ from providers.base import (
     Submission,
     Verdict,
 )
-from providers.bodies import parse_json
+from providers.bodies import parse_json, rows_before_break
 from providers.qikli_answers import read_answer, signal_of
 from providers.qikli_codes import failure_of, status_of
 from providers.shared import (
@@ -98,6 +98,7 @@ class Qikli:
     """One Qikli account. See docs/providers/qikli.md for its options."""
 
     name: ClassVar[str] = "qikli"
+    hands_out_once = True
     credential_names: ClassVar[Sequence[str]] = ("username", "password")
     pushes = True
     no_report_note: str | None = None
@@ -259,14 +260,18 @@ class Qikli:
         return Page(page.query, page.number + 1, page.seen + count) if full else None
 
     def parse_reports(self, raw: Raw) -> Parsed:
-        results = _results(parse_json(raw.body))
+        try:
+            results, broken = _results(parse_json(raw.body)), None
+        except BadBody as error:
+            # This page will not come again: what stands before the break counts.
+            results, broken = [*rows_before_break(raw.body, _OPENING)] or None, error
         if results is None:
-            raise BadBody("no list of results")
+            raise broken or BadBody("no list of results")
         read = [(f"results[{place}]", self._report(row)) for place, row in enumerate(results)]
-        return Parsed(
-            reports=[found for _, found in read if isinstance(found, Report)],
-            bad=[(where, found) for where, found in read if isinstance(found, str)],
-        )
+        bad = [(where, found) for where, found in read if isinstance(found, str)]
+        if broken is not None:
+            bad.append(("body", f"{broken}; {len(results)} results before that were read"))
+        return Parsed(reports=[found for _, found in read if isinstance(found, Report)], bad=bad)
 
     def _report(self, row: object) -> Report | str:
         """The report in one row, or why there is none."""
@@ -431,6 +436,9 @@ def _dlt(chosen: Mapping[str, str]) -> dict[str, str]:
         "telemarketerId": chosen["telemarketer_id"],
     }
     return {key: value for key, value in given.items() if value}
+
+
+_OPENING = re.compile(r'\s*(?:\{\s*"results"\s*:\s*)?\[\s*')
 
 
 def _results(body: object) -> list[object] | None:

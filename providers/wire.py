@@ -89,12 +89,14 @@ class NotSent(WireError):
 
 
 class OutcomeUnknown(WireError):
-    """The request may have been received. `partial` is the status, if the answer's head had arrived."""
+    """The request may have been received. `partial` is the status, if the answer's head had arrived, and `received`
+    what had come of its body, as sent; it stands in no text of the error, for it holds numbers."""
 
-    def __init__(self, reason: str, detail: str = "", partial: int | None = None) -> None:
+    def __init__(self, reason: str, detail: str = "", partial: int | None = None, received: bytes = b"") -> None:
         super().__init__(reason, detail)
         self.args = (reason, detail, partial)  # so that a copy or a pickle keeps the status
         self.partial = partial
+        self.received = received
 
 
 Send = Callable[[Request], Awaitable[Reply]]

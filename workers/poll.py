@@ -23,6 +23,7 @@ from models.queries import account_status
 from models.states import OPEN_AT_PROVIDER, MessageState
 from models.tables import AccountStatus, InboxPage, Message
 from providers.base import OpenWork, Page
+from providers.extras import HandsOutOnce
 from providers.wire import NotSent, OutcomeUnknown, Reply
 from workers.charged import charged_send
 from workers.runtime import AccountRuntime, Runtime
@@ -145,6 +146,8 @@ async def _pull(runtime: Runtime, account: AccountRuntime, page: Page) -> Reply 
         reply = await charged_send(runtime, account, account.provider.page_request(page), "poll", keep=keep)
     except (NotSent, OutcomeUnknown) as error:
         log.warning("poll_failed", account=account.name, error=error.reason)
+        if isinstance(error, OutcomeUnknown) and error.received and isinstance(account.provider, HandsOutOnce):
+            await keep(Reply(error.partial or 0, {}, error.received))
         return None
     if not 200 <= reply.status < 300:
         log.warning("poll_refused", account=account.name, status=reply.status)

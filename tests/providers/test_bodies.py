@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zlib
 from contextlib import suppress
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.bodies import MAX_DEPTH, BadBody, BadCoding, TooLarge, expand, parse_json
+from providers.bodies import MAX_DEPTH, BadBody, BadCoding, TooLarge, expand, parse_json, rows_before_break
 
 REFUSED = {
     "nothing": (b"", "empty body"),
@@ -36,6 +37,41 @@ REFUSED = {
 def test_a_body_that_cannot_be_trusted_is_refused_with_its_reason(body: bytes, reason: str) -> None:
     with pytest.raises(BadBody, match=reason):
         parse_json(body)
+
+
+ROWS = re.compile(r'\s*\{"rows":\s*\[\s*')
+BEFORE = {
+    "cut behind a row": (b'{"rows": [{"a": 1}', [{"a": 1}]),
+    "cut behind a comma": (b'{"rows": [{"a": 1},', [{"a": 1}]),
+    "cut within a row": (b'{"rows": [{"a": 1}, {"a": 2', [{"a": 1}]),
+    "cut within a letter": ('{"rows": [{"a": 1}, {"a": "\N{EURO SIGN}'.encode()[:-1], [{"a": 1}]),
+    "a byte order mark": (b'\xef\xbb\xbf{"rows": [{"a": 1}, {', [{"a": 1}]),
+    "a row with a key twice": (b'{"rows": [{"a": 1}, {"a": 2, "a": 3}, {"a": 4}]}', [{"a": 1}]),
+    "a row too deep": (b'{"rows": [{"a": 1}, {"a": ' + b"[" * 70 + b"]" * 70 + b"}]}", [{"a": 1}]),
+    "100,000 levels": (b'{"rows": [{"a": 1}, {"a": ' + b"[" * 100_000, [{"a": 1}]),
+    "something that is no row": (b'{"rows": [{"a": 1}, 7, {"a": 2}', [{"a": 1}]),
+    "half an emoji": (rb'{"rows": [{"a": "\ud83d"}, {', [{"a": "?"}]),
+    "no rows": (b'{"error": [{"a": 1}', []),
+    "HTML": (b"<html>", []),
+    "nothing": (b"", []),
+}
+
+
+@pytest.mark.parametrize(("body", "rows"), BEFORE.values(), ids=BEFORE)
+def test_rows_before_a_break_are_read_and_no_other(body: bytes, rows: list[object]) -> None:
+    assert rows_before_break(body, ROWS) == rows
+
+
+@given(st.lists(st.dictionaries(st.text(), st.text() | st.integers()), max_size=5), st.data())
+def test_wherever_a_body_breaks_its_whole_rows_are_read(rows: list[dict[str, object]], data: st.DataObject) -> None:
+    start, ends, body = b'{"rows": [', [], b""
+    for row in rows:
+        body += (b", " if body else b"") + json.dumps(row, ensure_ascii=False).encode()
+        ends.append(len(start) + len(body))
+    cut = data.draw(st.integers(0, len(start + body)))
+    found = rows_before_break((start + body)[:cut], ROWS)
+    assert len(found) == sum(end <= cut for end in ends)
+    assert found == rows[: len(found)]
 
 
 READ = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -169,6 +170,16 @@ def test_a_price_per_part_without_parts_is_no_price() -> None:
 def test_a_page_nobody_can_read_says_so(body: bytes) -> None:
     with pytest.raises(BadBody):
         adapter().parse_reports(Raw(body))
+
+
+@pytest.mark.parametrize("opening", [b'{"results":[', b' { "results" : [ ', b"["])
+def test_what_stands_before_the_break_of_a_page_is_read_for_it_will_not_come_again(opening: bytes) -> None:
+    whole = b",".join(orjson.dumps(row(ref)) for ref in ("ref-1", "ref-2", "ref-3"))
+    page = adapter().parse_reports(Raw(opening + whole[:-20]))
+    assert [report.provider_id for report in page.reports] == ["ref-1", "ref-2"]
+    ((where, why),) = page.bad
+    assert where == "body"
+    assert re.fullmatch(r"truncated JSON after \d+ characters; 2 results before that were read", why)
 
 
 @pytest.mark.parametrize("body", [[row()], row(), {"results": [row()]}])

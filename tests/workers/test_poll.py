@@ -102,6 +102,22 @@ def test_no_answer_leaves_the_next_poll_free(world: World) -> None:
     assert poll(world) == 1
 
 
+@pytest.mark.parametrize(("once", "status", "kept"), [(True, 200, 1), (True, 500, 0), (False, 200, 0)])
+def test_what_arrived_of_a_page_that_broke_is_kept_where_it_will_not_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, once: bool, status: int, kept: int
+) -> None:
+    open_one(world)
+    if once:
+        monkeypatch.setattr(world.provider, "hands_out_once", True, raising=False)
+
+    def breaks(request: Request) -> Reply:
+        raise OutcomeUnknown("truncated", "", status, b"half a p")
+
+    world.line.answer = breaks
+    assert poll(world) == 0
+    assert [page.body for page in pages(world)] == [b"half a p"] * kept
+
+
 def test_polls_are_due_only_while_something_is_open_and_slow_down_with_age(world: World) -> None:
     def due() -> list[str]:
         with world.database.write() as session:
