@@ -21,14 +21,22 @@ class Clock(Scheduler):  # type: ignore[misc]  # Celery ships no types
     """Nothing to remember between starts, so no file to spoil or to share."""
 
     _said_at = float("-inf")
+    _closed = False
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        """Seconds until the next tick."""
+        """Seconds until the next tick. SystemExit once it was closed: the signal that closes it raises one as well, but
+        where it meets a read from Redis, the library's tidying up can end in an error that hides it."""
+        if self._closed:
+            raise SystemExit
         until = super().tick(*args, **kwargs)
         if time.monotonic() - self._said_at >= EVERY:
             self._said_at = time.monotonic()
             say_alive("beat")
         return until
+
+    def close(self) -> None:
+        self._closed = True
+        super().close()
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send the tick, unless its queue is full of jobs that nobody takes."""

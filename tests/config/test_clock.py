@@ -84,3 +84,11 @@ def test_a_nudge_without_redis_says_so(redis_server: EmbeddedRedis) -> None:
     with pytest.raises(AWAY):
         Nudges(app)(names.DISPATCH, queue=names.CONTROL_QUEUE)
     app.close()
+
+
+def test_once_it_was_closed_it_ends_even_if_the_signals_own_end_was_swallowed(redis_server: EmbeddedRedis) -> None:
+    with clock_over(redis_server) as clock:
+        clock.tick()
+        clock.close()
+        with pytest.raises(SystemExit):
+            clock.tick()
