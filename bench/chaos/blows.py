@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bench.chaos.accounts import SETTINGS
 from bench.chaos.databases import hold_write_lock
-from bench.chaos.fleet import Program, forget
+from bench.chaos.fleet import Program, forget, pings
 from bench.chaos.jobs import sender
 from bench.chaos.plan import PROCESSES, Blow, Kind
 from config import names
@@ -186,6 +186,9 @@ class Strikes:
                 batches = session.execute(query).all()
         except SQLAlchemyError as error:
             self.tell(f"      the database was away: {type(error).__name__}")
+            return
+        if not pings(self.world.redis_url):  # else each job is tried for seconds, and nothing else happens meanwhile
+            self.tell("      Redis was away")
             return
         with sender(self.world.fleet.environment) as send:
             for batch_id, account in [*batches, *batches]:
