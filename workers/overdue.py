@@ -7,7 +7,7 @@ until the report's deadline. What a provider hands out again and again needs non
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,10 +16,11 @@ import structlog
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
+from config.settings import Settings
 from models.moves import apply_moves
 from models.states import OPEN_AT_PROVIDER, MessageState
 from models.tables import Campaign, Message
-from providers.base import Found, Report, Sighting, Sought
+from providers.base import Found, NotThere, Report, Sighting, Sought
 from workers.charged import look_up
 from workers.fold import report_move
 from workers.outgoing import sought
@@ -50,7 +51,23 @@ async def ask_overdue(runtime: Runtime, account_name: str) -> int:
     if not missing:
         return 0
     sightings = await look_up(runtime, account, [one.sought for one in missing])
+    unanswered = [one for one in missing if not isinstance(sightings.get(one.sought.message.id), Found | NotThere)]
+    if unanswered:
+        await runtime.write(ask_again, unanswered, runtime.now() + again_after(overdue, runtime.settings))
     return await runtime.write(_apply, missing, sightings, runtime.now())
+
+
+def again_after(overdue: float, settings: Settings) -> timedelta:
+    """From a question that nobody answered to the next one; shorter than any other wait."""
+    return timedelta(seconds=min(settings.look_up_retry_seconds, overdue / 4))
+
+
+def ask_again(session: Session, unanswered: Sequence[Missing], when: datetime) -> None:
+    """A question without an answer counts as not asked."""
+    for one in unanswered:
+        values = {"not_before": when, "looks": one.sought.looks}
+        open_still = (Message.id == one.id) & Message.state.in_(tuple(OPEN_AT_PROVIDER))
+        session.execute(update(Message).where(open_still).values(values))
 
 
 def _apply(session: Session, missing: list[Missing], sightings: Mapping[str, Sighting], now: datetime) -> int:
@@ -91,7 +108,8 @@ def overdue_accounts(session: Session, overdue: Mapping[str, float], now: dateti
 
 
 def claim(session: Session, account: str, overdue: float, now: datetime) -> list[Missing]:
-    """The oldest of them, each pushed ahead so that it is asked for again later, and by nobody else meanwhile."""
+    """The oldest of them, each pushed ahead so that it is asked for again later, and by nobody else meanwhile; for the
+    last time when it would be given up."""
     query = (
         select(Message)
         .where(_is_overdue(account, overdue, now))
@@ -100,9 +118,12 @@ def claim(session: Session, account: str, overdue: float, now: datetime) -> list
         .with_for_update(skip_locked=True)
     )
     rows = session.execute(query).scalars().all()
-    for row in rows:
-        again = now + timedelta(seconds=overdue * 2 ** min(row.looks, SLOWEST))
-        session.execute(update(Message).where(Message.id == row.id).values(not_before=again, looks=row.looks + 1))
-    return [
+    missing = [
         Missing(row.id, row.provider_id, sought(row, session.get_one(Campaign, row.campaign_id), now)) for row in rows
     ]
+    for row in rows:
+        again = now + timedelta(seconds=overdue * 2 ** min(row.looks, SLOWEST))
+        if row.deadline is not None and now < row.deadline:
+            again = min(again, row.deadline)
+        session.execute(update(Message).where(Message.id == row.id).values(not_before=again, looks=row.looks + 1))
+    return missing

@@ -5,13 +5,13 @@ What a dead worker held becomes `unknown`, never `queued`: it may have left.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from models import leases
@@ -149,11 +149,14 @@ def expire_queued(session: Session, now: datetime) -> int:
 
 
 def close_unreported(
-    session: Session, now: datetime, notes: Mapping[str, str | None], asked: Collection[str] = ()
+    session: Session, now: datetime, notes: Mapping[str, str | None], asked: Mapping[str, timedelta] | None = None
 ) -> int:
     """No report by the deadline. `notes`: why an account may rightly send none. `asked`: accounts that are asked for
-    overdue reports; what is due to be asked there is asked first, for up to an hour: perhaps nobody was up to do so."""
-    settled = or_(Message.account.not_in(asked), Message.not_before > now, Message.deadline < now - LAST_LOOK)
+    overdue reports, and the wait after a question that nobody answered. There a last answer is waited for, up to an
+    hour: perhaps nobody was up to ask, or the provider had trouble of its own."""
+    asked = asked or {}
+    answered = (and_(Message.account == name, Message.not_before > now + wait) for name, wait in asked.items())
+    settled = or_(Message.account.not_in(asked), *answered, Message.deadline < now - LAST_LOOK)
     query = (
         select(Message.id, Message.account, Message.provider_id)
         .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline < now, settled)

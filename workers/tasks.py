@@ -22,7 +22,7 @@ from models.database import Database
 from workers import closing, sweep
 from workers.events import deliver_events, forget_old
 from workers.failover import Failover
-from workers.overdue import ask_overdue, overdue_accounts
+from workers.overdue import again_after, ask_overdue, overdue_accounts
 from workers.poll import due_polls, poll_reports
 from workers.reconcile import apply_inbox
 from workers.resolve import due_accounts, resolve_unknown
@@ -153,7 +153,8 @@ def sweep_all() -> None:
     now = here.now()
     provider_of = here.adapter
     notes = {name: getattr(provider_of(name), "no_report_note", None) for name in here.accounts}
-    looks, waits, asked = first_looks(here), report_waits(here), _overdue_after(here).keys()
+    looks, waits = first_looks(here), report_waits(here)
+    asked = {name: again_after(overdue, here.settings) for name, overdue in _overdue_after(here).items()}
     found = sweep.Swept(
         *_in_own(here, lambda s: sweep.end_leases(s, now, looks)),
         jobs_lost=_in_own(here, lambda s: sweep.requeue_lost_jobs(s, now, here.settings.job_lost_seconds)),

@@ -97,15 +97,16 @@ def test_what_is_due_to_be_asked_for_is_asked_before_it_is_given_up_if_not_for_e
     """The control worker was down over the deadline: the provider may still know what became of it."""
     sent = world.campaign(2)
     world.submit(sent.batch)
-    asked, due = sent.messages
+    asked, due = sent.messages  # the second was asked for, too, but nobody answered
     deadline = world.message(due).deadline
     assert deadline is not None
     world.clock.now = deadline + timedelta(minutes=1)
     world.change(asked, not_before=world.clock() + timedelta(minutes=5))
+    world.change(due, not_before=world.clock() + timedelta(seconds=20))
 
     def close() -> int:
         with world.database.write() as session:
-            return sweep.close_unreported(session, world.clock(), {}, {"acme"})
+            return sweep.close_unreported(session, world.clock(), {}, {"acme": timedelta(seconds=20)})
 
     assert close() == 1
     assert world.states() == [S.EXPIRED, S.SUBMITTED]
