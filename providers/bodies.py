@@ -71,7 +71,7 @@ def rows_before_break(body: bytes, opening: re.Pattern[str]) -> list[dict[str, o
             rows.append(row)
             begin = _COMMA.match(text, at)
     except (ValueError, RecursionError):
-        pass  # here it breaks
+        pass  # from here on nothing is sure
     clean = _without_lone_surrogates(rows) if _SURROGATE.search(body) else rows
     return clean if isinstance(clean, list) else rows
 

@@ -26,7 +26,7 @@ log = structlog.get_logger("drumline.sweep")
 
 AT_ONCE = 1000  # messages per transaction
 PATIENCE = timedelta(hours=52)  # 48 h of validity, and a grace
-LAST_LOOK = timedelta(hours=1)
+LAST_LOOK = timedelta(hours=1)  # beyond a report's deadline, for the provider's last word on it
 JOB_LOST_SECONDS = 30.0  # a job that nobody took in this time is put on Redis again
 FIRST_LOOK = 10.0  # seconds, for an account that is not configured any more
 

@@ -3,7 +3,7 @@ nobody answered."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -32,6 +32,12 @@ def left(world: World, many: int = 1) -> Sent:
     sent = world.campaign(many)
     world.submit(sent.batch)
     return sent
+
+
+def deadline_of(world: World, sent: Sent) -> datetime:
+    deadline = world.message(sent.message).deadline
+    assert deadline is not None
+    return deadline
 
 
 def ask(world: World) -> int:
@@ -76,10 +82,8 @@ def test_what_the_provider_knows_ends_the_message(world: World) -> None:
 
 @pytest.mark.parametrize("sighting", [NOTHING_NEW, NotThere()])
 def test_it_is_asked_for_once_more_at_its_deadline_and_then_given_up(world: World, sighting: Sighting) -> None:
-    sent = left(world)
+    deadline = deadline_of(world, left(world))
     world.provider.sightings = lambda _: sighting
-    deadline = world.message(sent.message).deadline
-    assert deadline is not None
     world.clock.now = deadline - timedelta(seconds=10)
     assert ask(world) == 1
     world.clock.now = deadline + timedelta(seconds=1)
@@ -90,10 +94,8 @@ def test_it_is_asked_for_once_more_at_its_deadline_and_then_given_up(world: Worl
 
 
 def test_a_question_that_nobody_answered_is_put_again_soon_and_nothing_is_given_up_meanwhile(world: World) -> None:
-    sent = left(world)
+    deadline = deadline_of(world, left(world))
     world.provider.sightings = lambda _: NoAnswer("http_500")
-    deadline = world.message(sent.message).deadline
-    assert deadline is not None
     world.clock.now = deadline + timedelta(seconds=1)
     for _ in range(5):
         assert ask(world) == 1
@@ -105,10 +107,8 @@ def test_a_question_that_nobody_answered_is_put_again_soon_and_nothing_is_given_
 
 
 def test_an_answer_is_waited_for_an_hour_and_no_longer(world: World) -> None:
-    sent = left(world)
+    deadline = deadline_of(world, left(world))
     world.provider.sightings = lambda _: NoAnswer("http_500")
-    deadline = world.message(sent.message).deadline
-    assert deadline is not None
     world.clock.now = deadline + sweep.LAST_LOOK
     ask(world)
     assert close(world) == 0
