@@ -49,7 +49,7 @@ async def _both(running: World, seconds: float) -> dict[str, Any]:
 
 async def fast(asked: argparse.Namespace) -> dict[str, Any]:
     """500 requests a second, one message each."""
-    seconds = min(asked.seconds, 60.0)
+    seconds = asked.seconds
     async with world(Plan(quicksms=(500, 1.0), postgres=asked.postgres)) as running:
         plant(running, "quicksms", int(seconds * 500) + 10_000)
         await _until_first(running, {"quicksms"})

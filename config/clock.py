@@ -26,9 +26,14 @@ class Clock(Scheduler):  # type: ignore[misc]  # Celery ships no types
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Seconds until the next tick. SystemExit once it was closed: the signal that closes it raises one as well, but
         where it meets a read from Redis, the library's tidying up can end in an error that hides it."""
+        try:
+            until = super().tick(*args, **kwargs)
+        except Exception as error:
+            if not self._closed:
+                raise
+            log.info("ended_within_a_tick", error=type(error).__name__)
         if self._closed:
             raise SystemExit
-        until = super().tick(*args, **kwargs)
         if time.monotonic() - self._said_at >= EVERY:
             self._said_at = time.monotonic()
             say_alive("beat")

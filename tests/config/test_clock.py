@@ -92,3 +92,35 @@ def test_once_it_was_closed_it_ends_even_if_the_signals_own_end_was_swallowed(re
         clock.close()
         with pytest.raises(SystemExit):
             clock.tick()
+
+
+def _make_all_due(clock: Clock) -> None:
+    for entry in clock.schedule.values():
+        entry.last_run_at -= timedelta(days=2)
+
+
+def test_an_error_by_which_the_signals_own_end_was_hidden_is_no_failure(
+    redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes while a queue is asked how full it is; what comes out is whatever tidying up ran into."""
+    with clock_over(redis_server) as clock:
+
+        def interrupted(*_: object) -> int:
+            clock.close()
+            raise RuntimeError("release unlocked lock")
+
+        monkeypatch.setattr("config.clock.waiting", interrupted)
+        _make_all_due(clock)
+        with pytest.raises(SystemExit):
+            clock.tick()
+
+
+def test_any_other_error_of_a_tick_is_told(redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise RuntimeError("no such queue")
+
+    with clock_over(redis_server) as clock:
+        monkeypatch.setattr("config.clock.waiting", broken)
+        _make_all_due(clock)
+        with pytest.raises(RuntimeError, match="no such queue"):
+            clock.tick()
