@@ -30,7 +30,7 @@ from providers.base import Provider
 CHILD_FROM = 1_500_000
 """Bytes of a file from which a child pays: about 25,000 rows of CSV."""
 ROOT = Path(__file__).resolve().parents[1]
-AHEAD = 2  # slices that wait to be written
+AHEAD = 1  # slices that wait to be written
 PACKET = 50_000  # numbers in one frame
 _LENGTH = struct.Struct("<Q")
 

@@ -32,13 +32,12 @@ from producer.template import Template
 from providers.base import Failure, Outgoing, Provider
 
 NOBODY = str(UUID(int=0))  # the reference of a message that is only asked about
-CHUNK = 10_000
+CHUNK = 16_000
 FIRST_CHUNK = 100  # of a campaign that is sent while it is imported: the first message shall leave soon
 
 BATCH = ("id", "campaign_id", "source_no", "account", "size", "state", "not_before", "lease_token", "position", "zones")
 MESSAGE = (
-    "id", "campaign_id", "batch_id", "source_no", "row_no", "account", "msisdn", "country", "sender", "text",
-    "encoding", "segments", "reference", "state", "tries", "looks", "ref_round", "trail",
+    "id", "batch_id", "row_no", "account", "msisdn", "country", "sender", "text", "encoding", "segments", "reference",
 )  # fmt: skip
 REJECT = ("campaign_id", "source_no", "row_no", "column", "value", "code", "reason")
 
@@ -72,10 +71,12 @@ class Plan:
 
 
 class Slice(NamedTuple):
-    """What one chunk of rows became. The totals count from the beginning of the file; `row` is the last row read."""
+    """What one chunk of rows became. The totals count from the beginning of the file; `row` is the last row read.
+    `messages`: the values of `MESSAGE`, row after row; `same`: what all of them have in common."""
 
     batches: list[tuple[Any, ...]]
-    messages: list[tuple[Any, ...]]
+    messages: list[Any]
+    same: dict[str, Any]
     rejects: list[tuple[Any, ...]]
     queued: dict[str, int]  # messages of this slice by account
     accepted: int
@@ -102,7 +103,8 @@ class _Filling:
     batch_id: str
     first: int
     most: int
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    size: int = 0
+    values: list[Any] = field(default_factory=list)  # of `MESSAGE`, row after row
 
 
 class Work:
@@ -126,7 +128,7 @@ class Work:
         self._accepted = self._rejected = self._segments = 0
         self._row = 0
         self._batches: list[tuple[Any, ...]] = []
-        self._messages: list[tuple[Any, ...]] = []
+        self._messages: list[Any] = []
         self._rejects: list[tuple[Any, ...]] = []
         self._queued: dict[str, int] = {}
         self._shape = Shape(plan.steering)
@@ -178,10 +180,8 @@ class Work:
         return failure
 
     def _add(self, chunk: Chunk) -> None:
-        now = self._plan.now + timedelta(seconds=time.monotonic() - self._clock)
-        trail = trail_line(MessageState.QUEUED, "imported", now)
         for row, carrier in zip(chunk.accepted, self._chosen, strict=True):
-            self._place(row, carrier, trail)
+            self._place(row, carrier)
         self._chosen.clear()
         self._rejects = [self._reject(row) for row in chunk.rejected]
         self._accepted += len(chunk.accepted)
@@ -189,7 +189,7 @@ class Work:
         self._segments += sum(row.segments for row in chunk.accepted)
         self._row = max(self._row, *(rows[-1].row_no for rows in (chunk.accepted, chunk.rejected) if rows))
 
-    def _place(self, row: Accepted, carrier: _Carrier, trail: str) -> None:
+    def _place(self, row: Accepted, carrier: _Carrier) -> None:
         zones = self._shape.zones(row.msisdn, row.zone) if self._zoned else None
         if self._shaped and self._shape.cut_before(self._position):
             self._cut_all()
@@ -197,29 +197,26 @@ class Work:
         if filling is None:
             most = self._shape.most(carrier.size, self._position) if self._shaped else carrier.size
             filling = carrier.filling[zones] = _Filling(uuid_utils.uuid7().hex, self._position, most)
-        filling.rows.append(
-            (
-                uuid_utils.uuid7().hex, self._campaign, filling.batch_id, self._source, row.row_no, carrier.name,
-                row.msisdn[:], row.country or None, carrier.sender, None if self._common else row.text,
-                _WORDS[row.encoding], row.segments, row.reference, _QUEUED, 0, 0, 1, trail,
-            )
+        filling.values += (
+            uuid_utils.uuid7().hex, filling.batch_id, row.row_no, carrier.name, row.msisdn[:], row.country or None,
+            carrier.sender, None if self._common else row.text, _WORDS[row.encoding], row.segments, row.reference,
         )  # fmt: skip
+        filling.size += 1
         self._position += 1
-        if len(filling.rows) >= filling.most:
+        if filling.size >= filling.most:
             self._cut(carrier, zones)
 
     def _cut(self, carrier: _Carrier, zones: str | None) -> None:
         """Close the batch that is being filled."""
         done = carrier.filling.pop(zones)
-        size = len(done.rows)
         self._batches.append(
             (
-                done.batch_id, self._campaign, self._source, carrier.name, size, _PLANNED, self._not_before, 0,
+                done.batch_id, self._campaign, self._source, carrier.name, done.size, _PLANNED, self._not_before, 0,
                 done.first, zones,
             )
         )  # fmt: skip
-        self._messages += done.rows
-        self._queued[carrier.name] = self._queued.get(carrier.name, 0) + size
+        self._messages += done.values
+        self._queued[carrier.name] = self._queued.get(carrier.name, 0) + done.size
 
     def _cut_all(self) -> None:
         for carrier in self._carriers.values():
@@ -235,8 +232,13 @@ class Work:
         """What is ready to be written; `everything`: also the batches that did not get full."""
         if everything:
             self._cut_all()
+        now = self._plan.now + timedelta(seconds=time.monotonic() - self._clock)
+        same = {
+            "campaign_id": self._campaign, "source_no": self._source, "state": _QUEUED, "tries": 0, "looks": 0,
+            "ref_round": 1, "trail": trail_line(MessageState.QUEUED, "imported", now),
+        }  # fmt: skip
         part = Slice(
-            self._batches, self._messages, self._rejects, self._queued, self._accepted, self._rejected,
+            self._batches, self._messages, same, self._rejects, self._queued, self._accepted, self._rejected,
             self._segments, self._row,
         )  # fmt: skip
         self._batches, self._messages, self._rejects, self._queued = [], [], [], {}

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from config import tracing
 from config.accounts import Account
-from models.copying import insert_rows
+from models.copying import insert_flat, insert_rows
 from models.database import Database
 from models.imports import close_failed, close_stopped, take_back
 from models.moves import add_counts
@@ -173,7 +173,7 @@ class Importer:
             if campaign.state is not CampaignState.IMPORTING and not (job.stream and campaign.state in _STREAMING):
                 raise CampaignError("state", f"the campaign became {campaign.state} while it was imported")
             insert_rows(session, Batch, BATCH, part.batches)
-            insert_rows(session, Message, MESSAGE, part.messages)
+            insert_flat(session, Message, MESSAGE, part.messages, part.same)
             insert_rows(session, Reject, REJECT, part.rejects)
             queued = str(MessageState.QUEUED)
             tally(session, Tally.IMPORTED, "", ("accepted",), part.accepted - job.accepted)

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Protocol
 
-HELD = 600_000
-"""Numbers in memory: just under where Python's set doubles its table, about 40 MB."""
+HELD = 300_000
+"""Numbers in memory: just under where Python's set doubles its table, about 20 MB."""
 
 
 _SPREAD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: neighbouring numbers end up far apart
