@@ -21,6 +21,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator
 
 Row = Mapping[str, Any]
+Columns = Mapping[str, Sequence[Any]]
+"""The values of each column, row after row."""
 _POSTGRESQL: Dialect = postgresql_dialect()  # type: ignore[no-untyped-call]  # the dialect's module has no types
 APPENDED = "trail"
 """The one column that is not replaced but added to."""
@@ -43,22 +45,21 @@ def among(session: Session, column: InstrumentedAttribute[Any], values: Iterable
 def update_by_id(session: Session, table: Table, names: tuple[str, ...], rows: Sequence[Row]) -> None:
     """Set `names` of the rows with these `id`s. A row without one of the names is an error."""
     if rows:
-        session.connection().exec_driver_sql(*_updating(session.connection().dialect, table, names, (), rows))
+        given = {name: [row[name] for row in rows] for name in ("id", *names)}
+        session.connection().exec_driver_sql(*_updating(session.connection().dialect, table, names, (), given))
 
 
 def update_expected(
-    session: Session, table: Table, names: tuple[str, ...], expected: tuple[str, ...], rows: Sequence[Row]
+    session: Session, table: Table, names: tuple[str, ...], expected: tuple[str, ...], given: Columns
 ) -> set[UUID] | None:
-    """The same, but only where each column of `expected` still has the value that the row gives under `was_<column>`.
+    """Set `names`, but only where each column of `expected` still has the value given under `was_<column>`.
 
-    None: all of them were; else the ids of those that were.
+    `given`: the values by name, and `id`. None: all rows were as expected; else the ids of those that were.
     """
-    if not rows:
-        return None
     connection = session.connection()
-    statement, given = _updating(connection.dialect, table, names, expected, rows)
-    done = connection.exec_driver_sql(statement, given).scalars().all()
-    if len(done) == len(rows):
+    statement, values = _updating(connection.dialect, table, names, expected, given)
+    done = connection.exec_driver_sql(statement, values).scalars().all()
+    if len(done) == len(given["id"]):
         return None
     return {value if isinstance(value, UUID) else UUID(value) for value in done}
 
@@ -68,7 +69,7 @@ def insert_missing(session: Session, table: Table, names: tuple[str, ...], rows:
     if not rows:
         return
     connection = session.connection()
-    columns = _columns(connection.dialect, table, dict(zip(names, names, strict=True)), rows)
+    columns = {name: _written(connection.dialect, table.c[name], [row[name] for row in rows]) for name in names}
     statement = _insert(connection.dialect.name, table, names)
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(statement, (_document("postgresql", names, list(columns.values())),))
@@ -77,12 +78,12 @@ def insert_missing(session: Session, table: Table, names: tuple[str, ...], rows:
 
 
 def _updating(
-    dialect: Dialect, table: Table, names: tuple[str, ...], expected: tuple[str, ...], rows: Sequence[Row]
+    dialect: Dialect, table: Table, names: tuple[str, ...], expected: tuple[str, ...], given: Columns
 ) -> tuple[str, tuple[Any, ...]]:
     """The statement and its values: what is the same for all, and the document of what is not."""
     before = tuple(f"was_{name}" for name in expected)
     source = {"id": "id", **{name: name for name in names}, **dict(zip(before, expected, strict=True))}
-    columns = _columns(dialect, table, source, rows)
+    columns = {key: _written(dialect, table.c[name], given[key]) for key, name in source.items()}
     several = tuple(key for key, values in columns.items() if key == "id" or not _all_same(values))
     document = _document(dialect.name, several, [columns[key] for key in several])
     new, old = (
@@ -99,15 +100,18 @@ def _alone(dialect: Dialect, column: Column[Any], value: Any) -> Any:
     return value
 
 
-def _columns(dialect: Dialect, table: Table, source: Mapping[str, str], rows: Sequence[Row]) -> dict[str, list[Any]]:
-    """The rows' values as the driver takes them, by key of the rows; `source` names each key's column."""
-    found: dict[str, list[Any]] = {}
-    for key, name in source.items():
-        values = [row[key] for row in rows]
-        write = _writer(table.c[name], dialect)
-        found[key] = [_written(write, values[0])] * len(values) if _all_same(values) else [
-            _written(write, value) for value in values
-        ]  # fmt: skip
+def _written(dialect: Dialect, column: Column[Any], values: Sequence[Any]) -> Sequence[Any]:
+    """A column's values as the driver takes them."""
+    write = _writer(column, dialect)
+    if write is None:
+        return values
+    found: list[Any] = []
+    last = written = None
+    for value in values:
+        # Neighbours mostly share their moments, attempts and groups: what is the same is converted once.
+        if value is not last and (column.primary_key or value != last):
+            last, written = value, write(value)
+        found.append(written)
     return found
 
 
@@ -122,10 +126,6 @@ def _document(dialect: str, names: Sequence[str], columns: Sequence[Sequence[Any
     if dialect == "postgresql":
         return orjson.dumps([dict(zip(names, row, strict=True)) for row in rows]).decode()
     return orjson.dumps(columns[0] if len(columns) == 1 else list(rows)).decode()
-
-
-def _written(write: Callable[[Any], Any] | None, value: Any) -> Any:
-    return value if write is None or value is None else write(value)
 
 
 def _writer(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Executable, Table, select, update
@@ -100,7 +100,7 @@ def apply_moves(
     _write(session, [move for move, _ in allowed], now)
     done = [Moved(row.message_id, row.campaign_id, row.account, row.state, move.new) for move, row in allowed]
     ways = Counter(_Way(row.campaign_id, row.account, row.state, move.new, _code(move)) for move, row in allowed)
-    _tell(session, ways, [(item.campaign_id, item.message_id, item.new) for item in done], now)
+    _tell(session, ways, ((item.campaign_id, item.message_id, item.new) for item in done), now)
     return done
 
 
@@ -120,30 +120,92 @@ def apply_expected(
 
     Raises ValueError for a transition that is not declared from `old`.
     """
-    homes = {move.message_id: (home, move) for home, several in moves.items() for move in several}
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-    lines: dict[tuple[MessageState, str], str] = {}
+    wanted = {move.message_id.int: (home, move) for home, several in moves.items() for move in several}
+    groups: dict[tuple[str, ...], _Group] = defaultdict(_Group)
     left: set[UUID] = set()
-    for _, move in homes.values():
+    checked: MessageState | None = None
+    for _, move in wanted.values():
         if move.only_from is not None and old not in move.only_from:
             left.add(move.message_id)
             continue
-        if not may(old, move.new):
+        if move.new is not checked and not may(old, move.new):
             raise ValueError(f"no transition from {old} to {move.new} is declared")
-        row = _row(move, now, lines)
-        row["was_state"], row["was_attempt_id"] = old, move.attempt
-        groups[tuple(row)].append(row)
-    for keys, group in groups.items():
-        names = tuple(key for key in keys if key != "id" and not key.startswith("was_"))
-        # An intent makes the attempt: before it there is none that could fence.
-        expected = ("state",) if old is MessageState.QUEUED else ("state", "attempt_id")
-        reached = update_expected(session, _MESSAGES, names, expected, group)
+        checked = move.new
+        groups[tuple(move.values)].add(move, now)
+    # An intent makes the attempt: before it there is none that could fence.
+    expected = ("state",) if old is MessageState.QUEUED else ("state", "attempt_id")
+    for names, group in groups.items():
+        reached = update_expected(session, _MESSAGES, (*names, *_MOVED), expected, group.columns(names, old))
         if reached is not None:
-            left.update(row["id"] for row in group if row["id"] not in reached)
-    done = [(home, move) for home, move in homes.values() if move.message_id not in left]
-    ways = Counter(_Way(home.campaign_id, home.account, old, move.new, _code(move)) for home, move in done)
-    _tell(session, ways, [(home.campaign_id, move.message_id, move.new) for home, move in done], now)
-    return [move for _, move in homes.values() if move.message_id in left]
+            left.update(message_id for message_id in group.ids if message_id not in reached)
+    done = [pair for pair in wanted.values() if not left or pair[1].message_id not in left]
+    told = ((home.campaign_id, move.message_id, move.new) for home, move in done)
+    _tell(session, _ways(old, done), told, now)
+    return [move for _, move in wanted.values() if move.message_id in left] if left else []
+
+
+_MOVED: Final = ("state", "final_at", "trail")
+
+
+@dataclass(slots=True)
+class _Group:
+    """Moves that set the same columns, as columns."""
+
+    ids: list[UUID] = field(default_factory=list)
+    news: list[MessageState] = field(default_factory=list)
+    final: list[datetime | None] = field(default_factory=list)
+    trail: list[str] = field(default_factory=list)
+    attempts: list[UUID | None] = field(default_factory=list)
+    values: list[tuple[Any, ...]] = field(default_factory=list)
+    _note: str = ""
+
+    def add(self, move: Move, now: datetime) -> None:
+        if not self.ids or move.new is not self.news[-1] or move.note != self._note:
+            self._note = move.note
+            self.final.append(now if move.new in FINAL else None)
+            self.trail.append(trail_line(move.new, move.note, now))
+        else:  # as the one before: most are
+            self.final.append(self.final[-1])
+            self.trail.append(self.trail[-1])
+        self.ids.append(move.message_id)
+        self.news.append(move.new)
+        self.attempts.append(move.attempt)
+        self.values.append(tuple(move.values.values()))
+
+    def columns(self, names: tuple[str, ...], old: MessageState) -> dict[str, Sequence[Any]]:
+        """By name, with what is expected before."""
+        return {
+            **dict(zip(names, zip(*self.values, strict=True), strict=True)),
+            "id": self.ids,
+            "state": self.news,
+            "final_at": self.final,
+            "trail": self.trail,
+            "was_state": [old] * len(self.ids),
+            "was_attempt_id": self.attempts,
+        }
+
+
+def _ways(old: MessageState, done: Sequence[tuple[Home, Move]]) -> Counter[_Way]:
+    """How many went which way. Runs of the same are counted as one: most of a transaction is a few runs."""
+    runs: list[tuple[_Way, int]] = []
+    start, last = 0, None
+    for place, (home, move) in enumerate(done):
+        if last is None or home is not last[0] or move.new is not last[1].new or _code(move) != _code(last[1]):
+            runs += _run(old, last, place - start)
+            start = place
+        last = (home, move)
+    runs += _run(old, last, len(done) - start)
+    ways: Counter[_Way] = Counter()
+    for way, n in runs:
+        ways[way] += n
+    return ways
+
+
+def _run(old: MessageState, last: tuple[Home, Move] | None, n: int) -> list[tuple[_Way, int]]:
+    if last is None:
+        return []
+    home, move = last
+    return [(_Way(home.campaign_id, home.account, old, move.new, _code(move)), n)]
 
 
 def move_all(session: Session, which: ColumnElement[bool], old: MessageState, move: Move, now: datetime) -> int:
@@ -166,7 +228,7 @@ def move_all(session: Session, which: ColumnElement[bool], old: MessageState, mo
     )
     rows = session.execute(statement).all()
     ways = Counter(_Way(campaign_id, account, old, move.new, _code(move)) for _, campaign_id, account in rows)
-    _tell(session, ways, [(campaign_id, message_id, move.new) for message_id, campaign_id, _ in rows], now)
+    _tell(session, ways, ((campaign_id, message_id, move.new) for message_id, campaign_id, _ in rows), now)
     return len(rows)
 
 
@@ -186,7 +248,7 @@ def _code(move: Move) -> str | None:
 
 
 def _tell(
-    session: Session, ways: Mapping[_Way, int], told: Sequence[tuple[UUID, UUID, MessageState]], now: datetime
+    session: Session, ways: Mapping[_Way, int], told: Iterable[tuple[UUID, UUID, MessageState]], now: datetime
 ) -> None:
     """Counters, metrics and events of moves that were carried out."""
     delta: Counter[tuple[UUID, str, str]] = Counter()
@@ -195,7 +257,7 @@ def _tell(
         delta[(way.campaign_id, way.account, way.new)] += n
     add_counts(session, delta)
     _tally(session, ways)
-    note_moves(session, told, now)
+    note_moves(session, {(way.campaign_id, way.new) for way in ways}, told, now)
 
 
 _NOT_YET_TAKEN = frozenset({MessageState.QUEUED, MessageState.SUBMITTING, MessageState.UNKNOWN})

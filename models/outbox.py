@@ -5,7 +5,7 @@ Only campaigns with an endpoint make rows. An event is a short row; its message'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -24,15 +24,21 @@ SILENT = frozenset({MessageState.QUEUED, MessageState.SUBMITTING})
 """States nobody is told of: they are our own to and fro before a provider has the message."""
 
 
-def note_moves(session: Session, moved: Sequence[tuple[UUID, UUID, MessageState]], now: datetime) -> None:
-    """Events `message.<state>` of (campaign, message, new state)."""
-    told = [item for item in moved if item[2] not in SILENT]
-    endpoints = _endpoints(session, {campaign_id for campaign_id, _, _ in told})
+def note_moves(
+    session: Session,
+    kinds: Iterable[tuple[UUID, MessageState]],
+    moved: Iterable[tuple[UUID, UUID, MessageState]],
+    now: datetime,
+) -> None:
+    """Events `message.<state>` of (campaign, message, new state). `kinds`: the campaigns and new states among them, so
+    that nobody looks at each message where nobody listens."""
+    endpoints = _endpoints(session, {campaign_id for campaign_id, state in kinds if state not in SILENT})
     if not endpoints:
         return
     rows = [
         _row(endpoint, f"message.{state}", campaign_id, message_id, "", now)
-        for campaign_id, message_id, state in told
+        for campaign_id, message_id, state in moved
+        if state not in SILENT
         for endpoint in endpoints.get(campaign_id, ())
     ]
     insert_missing(session, _OUTBOX, _COLUMNS, rows)

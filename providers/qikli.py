@@ -196,10 +196,13 @@ class Qikli:
         """One element for every distinct text (with its sender and options), in the order of their first message."""
         elements: dict[bytes, dict[str, object]] = {}
         destinations: dict[bytes, list[dict[str, str]]] = {}
+        before, key = None, b""
         for message in chunk:
-            element = self._element(message)
-            key = orjson.dumps(element)
-            elements[key] = element
+            shared = (message.sender, message.text, message.validity, message.options)
+            if shared != before:  # what is for everybody is made once
+                element = self._element(message)
+                before, key = shared, orjson.dumps(element)
+                elements[key] = element
             to = {"to": digits(message.msisdn), "messageId": message.ref[:MAX_MESSAGE_ID]}
             destinations.setdefault(key, []).append(to)
         return [{**element, "destinations": destinations[key]} for key, element in elements.items()]

@@ -94,10 +94,11 @@ def _claims(chunk: Sequence[Outgoing], entries: Sequence[dict[str, object]]) -> 
         owner = by_ref.get(text(entry, "messageId") or "")
         home, key = (claimed, owner) if owner else (left, digits(dig(entry, "to")))
         home.setdefault(key, []).append(entry)
-    waiting = Counter(digits(m.msisdn) for m in chunk if m.id not in claimed)
-    for message in chunk:
+    unnamed = [message for message in chunk if message.id not in claimed]
+    waiting = Counter(digits(message.msisdn) for message in unnamed)
+    for message in unnamed:
         number = digits(message.msisdn)
-        if message.id not in claimed and waiting[number] == 1 and len(left.get(number, ())) == 1:
+        if waiting[number] == 1 and len(left.get(number, ())) == 1:
             claimed[message.id] = left[number]
     if len(chunk) == len(entries) == 1 and not claimed and _names_nobody(entries[0]):
         claimed[chunk[0].id] = [entries[0]]  # one asked, one answered, and nothing in it speaks of another
@@ -111,6 +112,8 @@ def _names_nobody(entry: Mapping[str, object]) -> bool:
 
 def _agreed(outcomes: Sequence[Outcome]) -> Outcome:
     """One outcome of the entries of one message: there should be exactly one, but a repeat that agrees is harmless."""
+    if len(outcomes) == 1:
+        return outcomes[0]
     if not outcomes:
         return Unclear("not in the answer")
     if len({type(outcome) for outcome in outcomes}) > 1:

@@ -217,6 +217,9 @@ def digits(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
     written = value if isinstance(value, str) else str(value) if abs(value) < 10**18 else ""
+    plain = written[1:] if written.startswith("+") else written
+    if plain.isdecimal() and plain.isascii():
+        return plain  # as nearly every number is written
     return "".join(ch for ch in written if "0" <= ch <= "9")
 
 

@@ -83,8 +83,7 @@ def _closing(
 ) -> Move | None:
     if opted_out and ((row.msisdn, "") in opted_out or (row.msisdn, row.sender) in opted_out):
         return Move(row.id, MessageState.SUPPRESSED, "opted out after import")
-    ends = [end for end in (row.expires_at, expires_at) if end is not None]
-    if ends and min(ends) <= now:
+    if (row.expires_at is not None and row.expires_at <= now) or (expires_at is not None and expires_at <= now):
         values = {"code": "too_late", "reason": "could not leave within its validity"}
         return Move(row.id, MessageState.EXPIRED, "too late to leave", values)
     return None
@@ -122,8 +121,8 @@ def attempt_row(account: str, policy: LookUpPolicy, lease: Lease, chunk: Chunk) 
 def write_intents(
     session: Session, lease: Lease, rows: Sequence[tuple[Chunk, dict[str, object]]], caps: Caps | None, now: datetime
 ) -> tuple[CampaignState | None, frozenset[UUID]]:
-    """`queued` to `submitting` with the attempts' rows, if the lease holds and the campaign runs. The messages moved:
-    those that were cancelled or taken meanwhile are not."""
+    """`queued` to `submitting` with the attempts' rows, if the lease holds and the campaign runs. The messages that
+    stay: those that were cancelled or taken meanwhile, or are over a cap."""
     state = leases.hold(session, lease)
     if state is not CampaignState.RUNNING:
         return state, frozenset()
@@ -132,11 +131,8 @@ def write_intents(
     if attempts:
         session.connection().execute(insert(Attempt), attempts)
     moves = [move for chunk, _ in rows for move in _intents(chunk, capped, now)]
-    left = {
-        move.message_id
-        for move in apply_expected(session, MessageState.QUEUED, {Home(lease.campaign_id, lease.account): moves}, now)
-    }
-    return state, frozenset(move.message_id for move in moves if move.message_id not in left)
+    left = apply_expected(session, MessageState.QUEUED, {Home(lease.campaign_id, lease.account): moves}, now)
+    return state, frozenset((*capped, *(move.message_id for move in left)))
 
 
 def _intents(chunk: Chunk, capped: set[UUID], now: datetime) -> list[Move]:

@@ -14,17 +14,21 @@ from providers.base import Outgoing, Sought
 def outgoing(row: Message | Due, campaign: Campaign, options: Mapping[str, str] | None = None) -> Outgoing:
     """Text and options exactly as stored at import: a replay must be byte-identical. `options`: those of the campaign,
     where the caller has many messages of it."""
+    name = str(row.id)
     return Outgoing(
-        id=str(row.id),
-        ref=client_ref(row.id, row.ref_round),
+        id=name,
+        ref=name if row.ref_round <= 1 else client_ref(row.id, row.ref_round),
         msisdn=row.msisdn,
         sender=row.sender,
         text=row.text if row.text is not None else (campaign.common_text or ""),
-        encoding=Encoding(row.encoding),
+        encoding=_ENCODINGS[row.encoding],
         segments=row.segments,
         validity=campaign.validity,
         options=options_of(campaign) if options is None else options,
     )
+
+
+_ENCODINGS = {encoding.value: encoding for encoding in Encoding}  # calling the enumeration costs five times as much
 
 
 def sought(row: Message, campaign: Campaign, now: datetime) -> Sought:

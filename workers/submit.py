@@ -44,7 +44,7 @@ from workers.way import Way, find_way
 
 log = structlog.get_logger("drumline.submit")
 
-SLICE = 1000  # messages loaded at a time: bounds the memory of a large batch
+SLICE = 2000  # messages loaded at a time: bounds the memory of a large batch
 # Seconds after an intent in which its request may still leave: less than a limiter without memory allows for
 # (LimiterSettings.seed_slack), for it takes a request's age from its intent.
 BOARDING = 2.0
@@ -226,7 +226,7 @@ class BatchWork:
         rows = [(chunk, attempt_row(self.account.name, policy, self.lease, chunk)) for chunk in chunks]
         began = time.monotonic()
         try:
-            state, moved = await self.runtime.write(
+            state, stays = await self.runtime.write(
                 write_intents, self.lease, rows, self.brief.caps, self.runtime.now()
             )
         except self.runtime.database_errors:
@@ -239,7 +239,7 @@ class BatchWork:
                 await self.account.gate.unused(permit)
             return False
         for chunk, permit in zip(chunks, permits, strict=True):
-            await self._fly(self._only(chunk, moved), permit, began + BOARDING)
+            await self._fly(self._only(chunk, stays), permit, began + BOARDING)
         return True
 
     def _ground(self, chunks: Sequence[Chunk], permits: Sequence[Pass]) -> None:
@@ -252,9 +252,9 @@ class BatchWork:
         await self.account.gate.unused(permit)
         await self._record_unsent(chunk)
 
-    def _only(self, chunk: Chunk, moved: frozenset[UUID]) -> Chunk:
+    def _only(self, chunk: Chunk, stays: frozenset[UUID]) -> Chunk:
         """The part of a chunk whose intent was written; the rest was cancelled or taken meanwhile."""
-        left = [one for one in chunk.due if one.id in moved]
+        left = [one for one in chunk.due if one.id not in stays] if stays else chunk.due
         if len(left) == len(chunk.due):
             return chunk
         return self._chunk(left, chunk.attempt_id) if left else Chunk(chunk.attempt_id, (), chunk.request)

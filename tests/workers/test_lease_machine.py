@@ -102,10 +102,10 @@ class Leases(RuleBasedStateMachine):
         chunk = Chunk(attempt, (one,), Request("POST", "http://127.0.0.1:1/", {}))
         row: dict[str, object] = {"id": attempt, "account": ACCOUNT, "kind": "submit", "batch_id": self.batch}
         with self.database.write() as session:
-            state, moved = write_intents(session, worker.lease, [(chunk, row)], None, self.clock())
+            state, stays = write_intents(session, worker.lease, [(chunk, row)], None, self.clock())
         assert (state is CampaignState.RUNNING) is mine, "only the present owner may write"
         if mine:
-            worker.flying += [(attempt, found) for found in moved]
+            worker.flying += [(attempt, one.id)] if one.id not in stays else []
         else:
             assert self.states() == before, "what a lost owner writes has no effect"
 
