@@ -45,6 +45,7 @@ from workers.way import Way, find_way
 log = structlog.get_logger("drumline.submit")
 
 SLICE = 2000  # messages loaded at a time: bounds the memory of a large batch
+FIRST_SLICE = 200  # while the account has nothing to do: its first request shall not wait for two thousand intents
 # Seconds after an intent in which its request may still leave: less than a limiter without memory allows for
 # (LimiterSettings.seed_slack), for it takes a request's age from its intent.
 BOARDING = 2.0
@@ -166,8 +167,9 @@ class BatchWork:
 
     async def _look(self) -> None:
         now = self.runtime.now()
+        limit = SLICE if self.account.in_flight else FIRST_SLICE
         while not self.waiting:
-            found = await self.runtime.read(look, self.lease, self.brief, now, SLICE, self._key)
+            found = await self.runtime.read(look, self.lease, self.brief, now, limit, self._key)
             self.waiting.extend(found.due)
             if not found.closing:
                 return
