@@ -51,17 +51,19 @@ def update_by_id(session: Session, table: Table, names: tuple[str, ...], rows: S
 
 def update_expected(
     session: Session, table: Table, names: tuple[str, ...], expected: tuple[str, ...], given: Columns
-) -> set[UUID] | None:
+) -> set[UUID]:
     """Set `names`, but only where each column of `expected` still has the value given under `was_<column>`.
 
-    `given`: the values by name, and `id`. None: all rows were as expected; else the ids of those that were.
+    `given`: the values by name, and `id`, each once. The ids of the rows that were not as expected.
     """
     connection = session.connection()
     statement, values = _updating(connection.dialect, table, names, expected, given)
-    done = connection.exec_driver_sql(statement, values).scalars().all()
-    if len(done) == len(given["id"]):
-        return None
-    return {value if isinstance(value, UUID) else UUID(value) for value in done}
+    told = connection.exec_driver_sql(
+        statement, values
+    ).cursor.fetchall()  # the driver's rows: no result is made of them
+    if connection.dialect.name == "postgresql":
+        return {row[0] for row in told}
+    return set() if len(told) == len(given["id"]) else {*given["id"]} - {UUID(row[0]) for row in told}
 
 
 def insert_missing(session: Session, table: Table, names: tuple[str, ...], rows: Sequence[Row]) -> None:
@@ -90,7 +92,13 @@ def _updating(
         [_alone(dialect, table.c[source[key]], columns[key][0]) for key in keys if key not in several]
         for keys in (names, before)
     )
-    return _update(dialect.name, table, names, expected, several), (*new, document, *old)
+    ours = (document, *new, *old) if _answers_in_with(dialect.name, expected) else (*new, document, *old)
+    return _update(dialect.name, table, names, expected, several), ours
+
+
+def _answers_in_with(dialect: str, expected: tuple[str, ...]) -> bool:
+    """Whether the statement reads its document first, and answers with what of it was not reached."""
+    return bool(expected) and dialect == "postgresql"
 
 
 def _alone(dialect: Dialect, column: Column[Any], value: Any) -> Any:
@@ -148,7 +156,9 @@ def _update(
     if dialect == "postgresql":
         given |= {key: f"%s::{_json_type(columns[key])}" for key in (*new, *old)}
         listed = ", ".join(f"{key} {_json_type(columns[key])}" for key in several)
-        source = f"json_to_recordset(%s::json) AS v({listed})"
+        rows = source = f"json_to_recordset(%s::json) AS v({listed})"
+        if _answers_in_with(dialect, expected):
+            source = "v"
     else:
         given |= {key: f"?{place}" for place, key in enumerate((*new, "", *old), 1)}
         places = ["value"] if len(several) == 1 else [f"json_extract(value, '$[{n}]')" for n in range(len(several))]
@@ -156,9 +166,15 @@ def _update(
         source = f"(SELECT {picked} FROM json_each(?{len(new) + 1})) AS v"  # nosec B608  # noqa: S608  # as above
     sets = ", ".join(f"{name} = {_new(name, given[name])}" for name in names)
     still = "".join(f" AND t.{name} = {given[f'was_{name}']}" for name in expected)
-    # SQLite knows only the updated table here and takes no other name for it; PostgreSQL knows both.
-    told = f" RETURNING {'t.id' if dialect == 'postgresql' else 'id'}" if expected else ""
-    return f"UPDATE {table.name} AS t SET {sets} FROM {source} WHERE t.id = {given['id']}{still}{told}"  # nosec B608  # noqa: S608  # as above
+    update = f"UPDATE {table.name} AS t SET {sets} FROM {source} WHERE t.id = {given['id']}{still}"  # nosec B608  # noqa: S608  # as above
+    if not expected:
+        return update
+    if not _answers_in_with(dialect, expected):
+        return f"{update} RETURNING id"
+    # What was reached is mostly everything, and a thousand ids cost more to carry than to compare.
+    given_rows = f"v AS MATERIALIZED (SELECT * FROM {rows})"  # nosec B608  # noqa: S608  # as above
+    missing = "SELECT id FROM v WHERE NOT EXISTS (SELECT 1 FROM done WHERE done.id = v.id)"
+    return f"WITH {given_rows}, done AS ({update} RETURNING t.id) {missing}"
 
 
 def _new(name: str, value: str) -> str:

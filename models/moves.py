@@ -135,9 +135,7 @@ def apply_expected(
     # An intent makes the attempt: before it there is none that could fence.
     expected = ("state",) if old is MessageState.QUEUED else ("state", "attempt_id")
     for names, group in groups.items():
-        reached = update_expected(session, _MESSAGES, (*names, *_MOVED), expected, group.columns(names, old))
-        if reached is not None:
-            left.update(message_id for message_id in group.ids if message_id not in reached)
+        left |= update_expected(session, _MESSAGES, (*names, *_MOVED), expected, group.columns(names, old))
     done = [pair for pair in wanted.values() if not left or pair[1].message_id not in left]
     told = ((home.campaign_id, move.message_id, move.new) for home, move in done)
     _tell(session, _ways(old, done), told, now)
@@ -187,25 +185,19 @@ class _Group:
 
 def _ways(old: MessageState, done: Sequence[tuple[Home, Move]]) -> Counter[_Way]:
     """How many went which way. Runs of the same are counted as one: most of a transaction is a few runs."""
-    runs: list[tuple[_Way, int]] = []
-    start, last = 0, None
-    for place, (home, move) in enumerate(done):
-        if last is None or home is not last[0] or move.new is not last[1].new or _code(move) != _code(last[1]):
-            runs += _run(old, last, place - start)
-            start = place
-        last = (home, move)
-    runs += _run(old, last, len(done) - start)
     ways: Counter[_Way] = Counter()
-    for way, n in runs:
-        ways[way] += n
+    way: _Way | None = None
+    whose: Home | None = None
+    start = 0
+    for place, (home, move) in enumerate(done):
+        code = move.values.get("code")
+        if way is None or home is not whose or move.new is not way.new or code != way.code:
+            if way is not None:
+                ways[way] += place - start
+            way, whose, start = _Way(home.campaign_id, home.account, old, move.new, code), home, place
+    if way is not None:
+        ways[way] += len(done) - start
     return ways
-
-
-def _run(old: MessageState, last: tuple[Home, Move] | None, n: int) -> list[tuple[_Way, int]]:
-    if last is None:
-        return []
-    home, move = last
-    return [(_Way(home.campaign_id, home.account, old, move.new, _code(move)), n)]
 
 
 def move_all(session: Session, which: ColumnElement[bool], old: MessageState, move: Move, now: datetime) -> int:

@@ -222,8 +222,6 @@ class Message(Base):
               sqlite_where=sql("provider_id IS NOT NULL")),
         Index("ix_messages_unknown", "account", "not_before", postgresql_where=sql("state = 'unknown'"),
               sqlite_where=sql("state = 'unknown'")),
-        Index("ix_messages_submitting", "batch_id", postgresql_where=sql("state = 'submitting'"),
-              sqlite_where=sql("state = 'submitting'")),
         Index("ix_messages_open", "account", "submitted_at",
               postgresql_where=sql("state IN ('submitted', 'held', 'sent')"),
               sqlite_where=sql("state IN ('submitted', 'held', 'sent')")),

@@ -134,10 +134,13 @@ _READER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constan
 _COMMA = re.compile(r"\s*,\s*")
 
 
+_CONTAINERS = (dict, list)  # asked for by a tuple: `dict | list` takes twice as long
+
+
 def _check_depth(value: object) -> None:
     level: list[object] = [value]
     for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node) if isinstance(child, dict | list)]
+        level = [child for node in level for child in _children(node) if isinstance(child, _CONTAINERS)]
         if not level:
             return
     raise BadBody(f"nested deeper than {MAX_DEPTH} levels")

@@ -82,7 +82,8 @@ def _read_statuses(chunk: Sequence[Outgoing], reply: Reply, secrets: Secrets) ->
     bulk_id = text(body, "bulkId")
     claimed = _claims(chunk, entries)
     outcomes = {m.id: _agreed([_outcome(e, bulk_id, secrets) for e in claimed.get(m.id, ())]) for m in chunk}
-    return Submission(outcomes, _credit(entries))
+    plain = all(type(outcome) is Accepted for outcome in outcomes.values())
+    return Submission(outcomes, None if plain else _credit(entries))
 
 
 def _claims(chunk: Sequence[Outgoing], entries: Sequence[dict[str, object]]) -> dict[str, list[dict[str, object]]]:

@@ -87,9 +87,13 @@ def _seconds(first_look: FirstLook, account: str) -> float:
 
 def free_orphans(session: Session, now: datetime, lease_seconds: float, first_look: FirstLook) -> int:
     """Messages `submitting` in a batch that nobody holds. Should not happen; must not stay."""
+    # The counters are kept by every move: they name the campaigns, and spare an index that every submit would change.
+    leaving = CampaignCount.state == MessageState.SUBMITTING, CampaignCount.n > 0
+    campaigns = select(CampaignCount.campaign_id).where(*leaving)
     held = select(Batch.id).where(Batch.state == BatchState.LEASED)
+    orphaned = Message.campaign_id.in_(campaigns) & Message.batch_id.not_in(held)
     old = now - timedelta(seconds=lease_seconds * 2)
-    return _turn_unknown(session, Message.batch_id.not_in(held) & (Message.attempted_at < old), now, first_look)
+    return _turn_unknown(session, orphaned & (Message.attempted_at < old), now, first_look)
 
 
 def requeue_lost_jobs(session: Session, now: datetime, seconds: float = JOB_LOST_SECONDS) -> int:
