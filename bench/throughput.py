@@ -54,6 +54,7 @@ _QIKBERRY = """\
 provider = "qikberry"
 base_url = "{qikberry}"
 credentials = {{ access_token = "BENCH_QIKBERRY_TOKEN" }}
+options = {{ service = "T" }}
 poll = {{ every = "600s" }}
 """
 _LATE = {"dlr_delay": [100_000, 100_001], "push": False, "keep_text": False, "limits": [], "suffix_rules": False}
