@@ -20,13 +20,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.orm import Session
 
 from bench.limits_figures import Arrival
 from config import alive, names
 from config.accounts import Account, load_accounts
 from config.pace import batch_size
 from config.settings import ROOT, Settings
+from models.copying import insert_rows
 from models.database import Database
 from models.moves import add_counts
 from models.plain import trail_line
@@ -296,22 +296,13 @@ def _write_rows(
         messages += [_row(campaign_id, batch_id, account, number, line) for number in part]
     with running.database.write() as session:
         session.connection().execute(insert(Batch), batches)
-        _insert_raw(session, running.database.dialect, messages)
+        insert_rows(session, Message, _COLUMNS, messages)
 
 
-# The driver's own speed: a million rows are only the ground on which something else is measured.
 _COLUMNS = (
     "id", "campaign_id", "batch_id", "row_no", "account", "msisdn", "country", "sender", "encoding", "segments",
     "state", "tries", "looks", "ref_round", "trail",
 )  # fmt: skip
-
-
-def _insert_raw(session: Session, dialect: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    mark = "?" if dialect == "sqlite" else "%s"
-    if dialect == "sqlite":
-        rows = [tuple(value.hex if isinstance(value, UUID) else value for value in row) for row in rows]
-    names, marks = ", ".join(_COLUMNS), ", ".join([mark] * len(_COLUMNS))
-    session.connection().exec_driver_sql(f"INSERT INTO messages ({names}) VALUES ({marks})", list(rows))
 
 
 def _row(campaign_id: UUID, batch_id: UUID, account: Account, number: int, line: str) -> tuple[Any, ...]:
@@ -319,7 +310,7 @@ def _row(campaign_id: UUID, batch_id: UUID, account: Account, number: int, line:
     number_text = f"+447700900{1 + number % 899:03d}"
     sender = account.sender_for("Drumline")
     return (
-        new_id(), campaign_id, batch_id, number + 1, account.name, number_text, "GB", sender, "GSM7", 1,
+        new_id().hex, campaign_id.hex, batch_id.hex, number + 1, account.name, number_text, "GB", sender, "GSM7", 1,
         str(MessageState.QUEUED), 0, 0, 1, line,
     )  # fmt: skip
 
