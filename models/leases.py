@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -18,6 +19,9 @@ from models.priority import more_urgent, share
 from models.queries import account_status
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import Batch, Campaign, Lane, Message
+
+BUSY: Final = (Batch.state.in_((BatchState.DISPATCHED, BatchState.LEASED)),)
+"""As in the index of batches that are on Redis or in work: SQLite does not see that one state is among two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ def ended(session: Session, now: datetime, limit: int = 100) -> Sequence[Batch]:
     """Batches whose owner let the lease run out."""
     query = (
         select(Batch)
-        .where(Batch.state == BatchState.LEASED, Batch.lease_until < now)
+        .where(*BUSY, Batch.state == BatchState.LEASED, Batch.lease_until < now)
         .order_by(Batch.id)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -90,7 +90,7 @@ def free_orphans(session: Session, now: datetime, lease_seconds: float, first_lo
     # The counters are kept by every move: they name the campaigns, and spare an index that every submit would change.
     leaving = CampaignCount.state == MessageState.SUBMITTING, CampaignCount.n > 0
     campaigns = select(CampaignCount.campaign_id).where(*leaving)
-    held = select(Batch.id).where(Batch.state == BatchState.LEASED)
+    held = select(Batch.id).where(*leases.BUSY, Batch.state == BatchState.LEASED)
     orphaned = Message.campaign_id.in_(campaigns) & Message.batch_id.not_in(held)
     old = now - timedelta(seconds=lease_seconds * 2)
     return _turn_unknown(session, orphaned & (Message.attempted_at < old), now, first_look)
@@ -101,6 +101,7 @@ def requeue_lost_jobs(session: Session, now: datetime, seconds: float = JOB_LOST
     waiting = (
         select(Batch.id)
         .where(
+            *leases.BUSY,
             Batch.state == BatchState.DISPATCHED,
             Batch.dispatched_at < now - timedelta(seconds=seconds),
         )

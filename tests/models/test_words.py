@@ -1,0 +1,67 @@
+"""Words stand in the statement: only so does SQLite use the indexes that are made for some states."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import func, select
+
+from models import leases
+from models.database import Database
+from models.states import OPEN_AT_PROVIDER, BatchState, MessageState
+from models.tables import Batch, Message
+from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+OPEN = Message.state.in_(OPEN_AT_PROVIDER)  # a set: in any order
+QUERIES = {
+    "ix_messages_open": select(func.min(Message.submitted_at)).where(Message.account == ACCOUNT, OPEN),
+    "ix_messages_deadline": select(Message.id).where(OPEN, Message.deadline < NOW),
+    "ix_messages_unknown": select(Message.id).where(
+        Message.account == ACCOUNT, Message.state == MessageState.UNKNOWN, Message.not_before <= NOW
+    ),
+    "ix_batches_busy": select(Batch.id).where(*leases.BUSY, Batch.state == BatchState.LEASED, Batch.lease_until < NOW),
+    "ix_batches_due": select(Batch.id).where(Batch.account == ACCOUNT, Batch.state == BatchState.PLANNED),
+}
+
+
+@pytest.mark.parametrize("index", QUERIES)
+def test_an_index_of_some_states_is_used(database: Database, index: str) -> None:
+    if database.dialect != "sqlite":
+        pytest.skip("PostgreSQL plans with the values of the parameters")
+    with database.read() as session:
+        connection = session.connection()
+        session.execute(QUERIES[index])
+        statement = QUERIES[index].compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+        given = tuple(statement.params[name] for name in statement.positiontup or ())
+        plain = tuple(value.isoformat(" ") if isinstance(value, datetime) else value for value in given)
+        seen = list(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", plain))
+    assert any(index in str(row) for row in seen), seen
+
+
+def test_words_are_compared_as_ever(database: Database) -> None:
+    with database.write() as session:
+        campaign = add_campaign(session, NOW)
+        add_messages(session, campaign, add_batch(session, campaign, NOW), 3)
+    with database.read() as session:
+
+        def count(*which: object) -> int:
+            return session.execute(select(func.count()).select_from(Message).where(*which)).scalar_one()  # type: ignore[arg-type]  # conditions
+
+        assert count(Message.state == MessageState.QUEUED) == 3
+        assert count(Message.state == "queued") == 3
+        assert count(Message.state != MessageState.QUEUED) == 0
+        assert count(Message.state.in_(["queued", MessageState.SENT])) == 3
+        assert count(Message.state.not_in((MessageState.QUEUED,))) == 0
+        assert count(Message.state.in_([])) == 0
+        assert count(Message.state.not_in([])) == 3
+        assert count(Message.state.is_(None)) == 0
+        assert count(Message.state == None) == 0  # noqa: E711  # as SQLAlchemy reads it
+        assert count(Message.state.in_(select(Message.state).where(Message.id == uuid4()))) == 0
+
+
+def test_a_word_that_is_none_is_refused(database: Database) -> None:
+    with database.read() as session, pytest.raises(Exception, match="is not a valid MessageState"):
+        session.execute(select(Message.id).where(Message.state.in_(["'; drop table messages"])))
