@@ -173,8 +173,6 @@ async def test_pausing_asks_first_keeps_the_reason_and_wakes_the_dispatcher(desk
     assert "Paused: wrong price. 5 messages wait" in page
     assert f"/campaigns/{campaign}/resume" in page
     assert f"/campaigns/{campaign}/pause" not in page
-    for thread in desk.app.state.context.bell._threads:
-        thread.join(5)
     assert (names.DISPATCH, names.CONTROL_QUEUE) in desk.rung
 
 

@@ -63,11 +63,17 @@ class Desk:
     app: FastAPI
     database: Database
     clock: Clock
-    rung: list[tuple[str, str]]
+    _rung: list[tuple[str, str]]
     folder: Path
     keys: dict[str, str] = field(default_factory=dict)
     clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
     redis_down: list[Exception] = field(default_factory=list)
+
+    @property
+    def rung(self) -> list[tuple[str, str]]:
+        """Tasks and queues of the jobs sent so far. They are sent by threads, which may still be at it."""
+        self.app.state.context.bell.close()
+        return self._rung
 
     @property
     def submit(self) -> httpx.AsyncClient:
