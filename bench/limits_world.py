@@ -42,7 +42,7 @@ SANDBOX_PRIORITY = -10
 CHUNK = 20_000  # rows per insert
 SKEW = "DRUMLINE_BENCH_CLOCK_OFFSET"
 
-ACCOUNTS = """\
+CLIQTEL_ACCOUNT = """\
 [accounts.cliqtel]
 provider = "cliqtel"
 base_url = "{cliqtel}"
@@ -50,7 +50,8 @@ credentials = {{ api_key = "BENCH_CLIQTEL_KEY" }}
 limits = [{{ limit = 60, per = "1m", counts = "requests" }}, {{ limit = 10, per = "1s", counts = "messages" }}]
 sender = "+12025550123"
 poll = {{ every = "15s" }}
-
+"""
+_QUICKSMS_ACCOUNT = """\
 [accounts.quicksms]
 provider = "quicksms"
 base_url = "{quicksms}"
@@ -58,6 +59,7 @@ credentials = {{ api_key = "BENCH_QUICKSMS_KEY" }}
 limits = [{{ limit = {quicksms_limit}, per = "{quicksms_per}", counts = "requests" }}]
 webhook = {{ push = true, secret = "BENCH_SECRET", token = "BENCH_SECRET" }}
 """
+ACCOUNTS = CLIQTEL_ACCOUNT + _QUICKSMS_ACCOUNT
 _SECRETS = {
     "BENCH_QIKLI_KEY": "sandbox",
     "BENCH_QIKBERRY_TOKEN": "qb_sandbox",

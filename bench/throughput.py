@@ -27,7 +27,7 @@ from redis import Redis
 from sqlalchemy import make_url, text
 
 from bench.chart import put_into
-from bench.limits_world import Plan, World, launch, left_by, plant, world
+from bench.limits_world import CLIQTEL_ACCOUNT, Plan, World, launch, left_by, plant, world
 from bench.memory import children_cpu
 from config import names
 from config.celery_app import make_app
@@ -57,15 +57,6 @@ provider = "qikberry"
 base_url = "{qikberry}"
 credentials = {{ access_token = "BENCH_QIKBERRY_TOKEN" }}
 options = {{ service = "T" }}
-poll = {{ every = "600s" }}
-"""
-_SLOW = """\
-[accounts.cliqtel]
-provider = "cliqtel"
-base_url = "{cliqtel}"
-credentials = {{ api_key = "BENCH_CLIQTEL_KEY" }}
-limits = [{{ limit = 60, per = "1m", counts = "requests" }}]
-sender = "+12025550123"
 poll = {{ every = "600s" }}
 """
 _LATE = {"dlr_delay": [100_000, 100_001], "push": False, "keep_text": False, "limits": [], "suffix_rules": False}
@@ -98,7 +89,7 @@ async def measure(case: Case) -> dict[str, Any]:
     """One campaign through one account, as fast as it goes; checked against the sandbox's ledger."""
     account, accounts = SCENES[case.scene]
     if case.beside:
-        accounts += _SLOW
+        accounts += CLIQTEL_ACCOUNT
     plan = Plan(
         postgres=case.database == "postgresql", workers=case.workers, accounts=accounts,
         sandbox={account: _LATE, "cliqtel": {"push": False}},

@@ -190,7 +190,7 @@ def _ways(old: MessageState, done: Sequence[tuple[Home, Move]]) -> Counter[_Way]
     whose: Home | None = None
     start = 0
     for place, (home, move) in enumerate(done):
-        code = move.values.get("code")
+        code = _code(move)
         if way is None or home is not whose or move.new is not way.new or code != way.code:
             if way is not None:
                 ways[way] += place - start

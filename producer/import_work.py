@@ -103,8 +103,12 @@ class _Filling:
     batch_id: str
     first: int
     most: int
-    size: int = 0
     values: list[Any] = field(default_factory=list)  # of `MESSAGE`, row after row
+
+    @property
+    def size(self) -> int:
+        """Messages in it."""
+        return len(self.values) // len(MESSAGE)
 
 
 class Work:
@@ -201,7 +205,6 @@ class Work:
             uuid_utils.uuid7().hex, filling.batch_id, row.row_no, carrier.name, row.msisdn[:], row.country or None,
             carrier.sender, None if self._common else row.text, _WORDS[row.encoding], row.segments, row.reference,
         )  # fmt: skip
-        filling.size += 1
         self._position += 1
         if filling.size >= filling.most:
             self._cut(carrier, zones)

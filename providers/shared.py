@@ -128,7 +128,7 @@ def text(value: object, *path: str | int) -> str | None:
 def whole(value: object, *path: str | int) -> int | None:
     """The whole number at `path`, written as a number or as text of up to 18 digits."""
     found = dig(value, *path)
-    if found is None or isinstance(found, bool):
+    if isinstance(found, bool):
         return None
     if isinstance(found, int):
         return found if abs(found) < 10**18 else None

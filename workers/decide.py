@@ -129,10 +129,9 @@ def accepted_values(outcome: Accepted, validity: int | None, now: datetime, rule
 
 def held_until(outcome: Accepted, now: datetime) -> datetime:
     """When the message leaves the provider at the latest, as far as we know."""
-    if outcome.held_until is None and outcome.state is not MessageState.HELD:
-        return now
-    longest = now + timedelta(seconds=HELD_LONGEST if outcome.state is MessageState.HELD else 0.0)
-    return max(now, min(outcome.held_until, now + FURTHEST) if outcome.held_until else longest)
+    if outcome.held_until is not None:
+        return max(now, min(outcome.held_until, now + FURTHEST))
+    return now + timedelta(seconds=HELD_LONGEST) if outcome.state is MessageState.HELD else now
 
 
 def _final(outcome: Refused, at: Position, now: datetime, rules: Rules) -> Decision:
