@@ -31,8 +31,9 @@ lock:  ## renew both lock files (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml --extra tracing -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -q pyproject.toml --extra tracing --group dev -o requirements-dev.lock
 
-bench-import: env  ## import a million rows into both databases; prints and writes JSON
+bench-import: env  ## import a million rows into both databases, and read a campaign of a million while it is sent
 	$(PY) -m bench.import_
+	$(PY) -m bench.reads
 
 demo: env  ## send the example campaign through four simulated providers and check every message
 	@$(PY) -m producer demo

@@ -59,7 +59,7 @@ credentials = {{ access_token = "BENCH_QIKBERRY_TOKEN" }}
 options = {{ service = "T" }}
 poll = {{ every = "600s" }}
 """
-_LATE = {"dlr_delay": [100_000, 100_001], "push": False, "keep_text": False, "limits": [], "suffix_rules": False}
+LATE = {"dlr_delay": [100_000, 100_001], "push": False, "keep_text": False, "limits": [], "suffix_rules": False}
 SCENES: Mapping[str, tuple[str, str]] = {
     "one": ("quicksms", _ONE), "qikli": ("qikli", _QIKLI), "qikberry": ("qikberry", _QIKBERRY),
 }  # fmt: skip
@@ -92,12 +92,12 @@ async def measure(case: Case) -> dict[str, Any]:
         accounts += CLIQTEL_ACCOUNT
     plan = Plan(
         postgres=case.database == "postgresql", workers=case.workers, accounts=accounts,
-        sandbox={account: _LATE, "cliqtel": {"push": False}},
+        sandbox={account: LATE, "cliqtel": {"push": False}},
     )  # fmt: skip
     async with world(plan) as running:
         for _ in range(case.beside):
             plant(running, "cliqtel", MILLION)
-        await _until_left(running, plant(running, account, WARM_UP), WARM_UP)  # processes import and connect
+        await until_left(running, plant(running, account, WARM_UP), WARM_UP)  # processes import and connect
         await running.reset()
         bare = await _bare(running, case) if case.scene == "one" else None
         await running.reset()
@@ -124,7 +124,7 @@ async def _run(running: World, account: str, case: Case) -> dict[str, Any]:
         launch(running, campaign)
         ring()  # as the API does
     spies = _spies(running, case.profile)
-    took = await _until_left(running, campaign, case.messages) - begun
+    took = await until_left(running, campaign, case.messages) - begun
     after = processor(running)
     for spy in spies:
         spy.wait(timeout=120)
@@ -181,7 +181,7 @@ def _redis_memory(running: World) -> float:
         return float(round(used["used_memory"] / 1e6, 1))
 
 
-async def _until_left(running: World, campaign: UUID, messages: int) -> float:
+async def until_left(running: World, campaign: UUID, messages: int) -> float:
     """The monotonic second at which the last outcome was committed."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
