@@ -310,7 +310,7 @@ class Qikli(Provider):
     def publish(self, entry: Entry, status: str) -> None:
         settings, order = self.settings, ticket_of(entry).order
         final = status == ticket_of(entry).final and entry.final_at is not None
-        report = Report(entry, status, self.world.clock.wall(), final)
+        report = Report(entry, status, entry.status_at, final)  # a report told again keeps its time
         pushed = settings.push and entry.callback_url is not None
         if pushed and entry.callback_url and (final or order.intermediate or settings.intermediate or entry.mode):
             alone = entry.mode == Kind.REPORT_EARLY
