@@ -14,7 +14,7 @@ $(VENV)/.ready: requirements-dev.lock .ci/make-env
 	@touch $@
 
 test: env  ## run the whole test suite
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 3
 
 lint: env  ## ruff, bandit, mypy strict, import contracts
 	$(PY) -m ruff check .
