@@ -217,7 +217,6 @@ class Message(Base):
 
     __table_args__ = (
         Index("ix_messages_batch", "batch_id", "state"),
-        Index("ix_messages_campaign", "campaign_id", "row_no"),
         Index("ix_messages_provider_id", "account", "provider_id", postgresql_where=sql("provider_id IS NOT NULL"),
               sqlite_where=sql("provider_id IS NOT NULL")),
         Index("ix_messages_unknown", "account", "not_before", postgresql_where=sql("state = 'unknown'"),
@@ -233,7 +232,7 @@ class Message(Base):
         Index("ix_messages_expiring", "expires_at",
               postgresql_where=sql("state = 'queued' AND expires_at IS NOT NULL"),
               sqlite_where=sql("state = 'queued' AND expires_at IS NOT NULL")),
-        Index("ix_messages_state", "campaign_id", "state", "row_no"),  # lists by state; whether all are final
+        Index("ix_messages_state", "campaign_id", "state", "row_no"),  # all lists; whether all are final
         Index("ix_messages_msisdn", "msisdn"),  # one message's history; who was written to lately, for the caps
     )  # fmt: skip
 

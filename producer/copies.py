@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, tuple_
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from models.database import Database
@@ -29,6 +29,7 @@ from models.types import new_id
 from producer import quota
 from producer.campaigns import CampaignError, find, start
 from producer.dispatch import open_lanes
+from producer.message_pages import Place, in_row_order
 from producer.shaping import Batcher, Row, Shape
 
 log = structlog.get_logger("drumline.copies")
@@ -66,7 +67,8 @@ def retry_failed(
         raise CampaignError("states", f"states: found {found}, expected some of {', '.join(sorted(RETRYABLE))}")
     if _retry_at_work(session, source.id):
         raise CampaignError("state", "a retry of this campaign is being made; look again when it is filled")
-    chosen = session.execute(select(func.count()).select_from(_failed(source.id, states).subquery())).scalar_one()
+    bad = (Message.campaign_id == source.id, Message.state.in_(tuple(states)), *_proven(source.id))
+    chosen = session.execute(select(func.count()).where(*bad)).scalar_one()
     if not chosen:
         raise CampaignError("states", f"no message of the campaign is {' or '.join(states)} and proven undelivered")
     origin = {"kind": Kind.RETRY, "states": [str(state) for state in states]}
@@ -126,8 +128,9 @@ _FRESH: Mapping[str, Any] = {
 # --- whom ------------------------------------------------------------------------------------------------------------
 
 
-def _failed(source_id: UUID, states: Sequence[MessageState]) -> Select[Any]:
-    """Messages that ended badly for certain. Never unknown ones, and none that a report may still call delivered."""
+def _proven(source_id: UUID) -> tuple[ColumnElement[bool], ...]:
+    """Of messages that ended badly: those that did for certain, no report may still call delivered, and no earlier
+    retry has taken."""
     again, retry = aliased(Message), aliased(Campaign)
     retried = (
         select(again.id)
@@ -139,20 +142,17 @@ def _failed(source_id: UUID, states: Sequence[MessageState]) -> Select[Any]:
         )
         .exists()
     )
-    return select(Message).where(Message.campaign_id == source_id, _badly(states), ~retried)
+    return or_(Message.code.is_(None), Message.code.not_in(UNPROVEN)), ~retried
 
 
-def _badly(states: Sequence[MessageState]) -> ColumnElement[bool]:
-    return and_(Message.state.in_(tuple(states)), or_(Message.code.is_(None), Message.code.not_in(UNPROVEN)))
-
-
-def _chosen(campaign: Campaign) -> Select[Any]:
+def _chosen(campaign: Campaign) -> tuple[UUID, Sequence[MessageState], tuple[ColumnElement[bool], ...]]:
+    """Whose messages a copy takes, in which states (none: all) and under which further conditions."""
     origin = campaign.origin or {}
     if campaign.origin_id is None:
         raise CampaignError("id", f"campaign {campaign.id} is no copy")
     if origin.get("kind") == Kind.RETRY:
-        return _failed(campaign.origin_id, [MessageState(state) for state in origin["states"]])
-    return select(Message).where(Message.campaign_id == campaign.origin_id)
+        return campaign.origin_id, [MessageState(state) for state in origin["states"]], _proven(campaign.origin_id)
+    return campaign.origin_id, (), ()
 
 
 # --- copying ---------------------------------------------------------------------------------------------------------
@@ -200,12 +200,11 @@ class _Copy:
 
     def _pages(self) -> Iterator[Sequence[Message]]:
         """The source's messages in row order, read in short transactions."""
-        query = _chosen(self._campaign).order_by(Message.row_no, Message.id).limit(AT_ONCE)
-        after: tuple[int, UUID] | None = None
+        source_id, states, further = _chosen(self._campaign)
+        after: Place | None = None
         while True:
-            page = query if after is None else query.where(tuple_(Message.row_no, Message.id) > after)
             with self._database.read() as session:
-                messages = session.execute(page).scalars().all()
+                messages = in_row_order(session, source_id, states, after, AT_ONCE, *further)
             if not messages:
                 return
             yield messages
