@@ -26,7 +26,7 @@ from config import alive, names
 from config.accounts import Account, load_accounts
 from config.pace import batch_size
 from config.settings import ROOT, Settings
-from models.copying import insert_rows
+from models.copying import insert_flat
 from models.database import Database
 from models.moves import add_counts
 from models.plain import trail_line
@@ -285,9 +285,8 @@ def launch(running: World, campaign_id: UUID) -> datetime:
 def _write_rows(
     running: World, campaign_id: UUID, account: Account, rows: Sequence[int], size: int, now: datetime
 ) -> None:
-    line = trail_line(MessageState.QUEUED, "planted", now)
     batches: list[dict[str, Any]] = []
-    messages: list[tuple[Any, ...]] = []
+    values: list[Any] = []
     for start in range(rows[0], rows[-1] + 1, size):
         part = range(start, min(start + size, rows[-1] + 1))
         batch_id = new_id()
@@ -295,26 +294,18 @@ def _write_rows(
             {"id": batch_id, "campaign_id": campaign_id, "account": account.name, "size": len(part),
              "not_before": now, "state": BatchState.PLANNED}
         )  # fmt: skip
-        messages += [_row(campaign_id, batch_id, account, number, line) for number in part]
+        # 900 reserved numbers: the same one often, but never twice in one batch.
+        for number in part:
+            values += (new_id().hex, batch_id.hex, number + 1, f"+447700900{1 + number % 899:03d}")
+    same = {
+        "campaign_id": campaign_id.hex, "account": account.name, "country": "GB",
+        "sender": account.sender_for("Drumline"), "encoding": "GSM7", "segments": 1,
+        "state": str(MessageState.QUEUED), "tries": 0, "looks": 0, "ref_round": 1,
+        "trail": trail_line(MessageState.QUEUED, "planted", now),
+    }  # fmt: skip
     with running.database.write() as session:
         session.connection().execute(insert(Batch), batches)
-        insert_rows(session, Message, _COLUMNS, messages)
-
-
-_COLUMNS = (
-    "id", "campaign_id", "batch_id", "row_no", "account", "msisdn", "country", "sender", "encoding", "segments",
-    "state", "tries", "looks", "ref_round", "trail",
-)  # fmt: skip
-
-
-def _row(campaign_id: UUID, batch_id: UUID, account: Account, number: int, line: str) -> tuple[Any, ...]:
-    # 900 reserved numbers: the same one often, but never twice in one batch.
-    number_text = f"+447700900{1 + number % 899:03d}"
-    sender = account.sender_for("Drumline")
-    return (
-        new_id().hex, campaign_id.hex, batch_id.hex, number + 1, account.name, number_text, "GB", sender, "GSM7", 1,
-        str(MessageState.QUEUED), 0, 0, 1, line,
-    )  # fmt: skip
+        insert_flat(session, Message, ("id", "batch_id", "row_no", "msisdn"), values, same)
 
 
 def left_by(running: World, campaign_id: UUID) -> tuple[int, datetime | None]:
