@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from models.states import MessageState as S
 from providers.base import Failure
@@ -184,14 +185,28 @@ def read_word(status: object, code: object = None, channel: str | None = None) -
 
     A code counts only when it belongs to the name: `code` is also what an envelope calls its HTTP status.
     """
+    short = _is_short(status) and _is_short(code) and _is_short(channel)
+    found = (_short if short else _word)(status, code, channel)
+    if found is None and (written := text(status)) is not None:
+        tell_once("qikberry", "status", written)
+    return found
+
+
+def _is_short(said: object) -> bool:
+    """Whether it may be kept in memory: what a stranger writes may be long, or a list."""
+    return said is None or type(said) is int or (type(said) is str and len(said) < 40)
+
+
+def _word(status: object, code: object, channel: str | None) -> Word | None:
     written = text(status)
     if written is None:
         return None
     name = _normal(written)
-    found = _by_number(code, name) or _by_channel(name, channel) or BY_NAME.get(name) or BY_CODE.get(_number(status))
-    if found is None:
-        tell_once("qikberry", "status", written)
-    return found
+    return _by_number(code, name) or _by_channel(name, channel) or BY_NAME.get(name) or BY_CODE.get(_number(status))
+
+
+_short = lru_cache(maxsize=256, typed=True)(_word)
+"""The rows of a page say the same few words."""
 
 
 def _by_number(code: object, name: str) -> Word | None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
+from typing import NamedTuple
 
 from models.states import MessageState
 from providers.base import Outgoing, Report
@@ -38,8 +38,7 @@ _TIMES: Mapping[MessageState | None, Sequence[str]] = {
 _TIMES_OF_AN_END = ("deliv_at", "deliv_time", "delivered_at", "timestamp")
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """`number` is as the provider wrote it, perhaps masked; `written` is the status as it came."""
 
     fields: Mapping[str, object]
@@ -79,23 +78,26 @@ def read_item(value: object) -> Item | None:
     """The row, or None where it says neither whose it is nor what happened."""
     if not isinstance(value, dict):
         return None
-    provider_id = _line(value, "id")
+    provider_id, channel = _line(value, "id"), _line(value, "channel")
     item = Item(
         fields=value,
         provider_id=provider_id,
         group_id=_line(value, "group_id") or _group_of(provider_id),
-        references=tuple(found for key in _REFERENCES if (found := _line(value, key))),
+        references=tuple(found for key in _REFERENCES if key in value and (found := _line(value, key))),
         number=_line(value, "mobile") or _line(value, "to") or "",
         written=_line(value, "status") or "",
-        word=read_word(value.get("status"), _code(value), _line(value, "channel")),
-        channel=_line(value, "channel"),
+        word=read_word(value.get("status"), _code(value), channel),
+        channel=channel,
     )
     return item if item.provider_id or item.references or item.number else None
 
 
 def _line(value: Mapping[str, object], key: str) -> str | None:
     """A short text on one line: an id of kilobytes or with line breaks is none."""
-    found = (text(value.get(key)) or "").strip()
+    given = value.get(key)
+    if given is None:
+        return None  # as most of the names a row may use
+    found = (text(given) or "").strip()
     return found if 0 < len(found) <= 200 and found.isprintable() else None
 
 

@@ -80,15 +80,21 @@ def _fixed(account: Account, bulk_ref: str) -> Body:
 
 def _json(account: Account, chunk: Sequence[Outgoing], bulk_ref: str) -> Body:
     """Root values once, and in each node its number, our reference and what differs from the root."""
-    said = [_fields(account, message) for message in chunk]
-    root = said[0]
-    pairs = zip(chunk, said, strict=True)
-    return {
-        "root": {**root, **_fixed(account, bulk_ref)},
-        "nodes": [
-            {"to": digits(message.msisdn), "custom": message.ref, **_differing(root, own)} for message, own in pairs
-        ],
-    }
+    first = chunk[0]
+    root = _fields(account, first)
+    nodes: list[Body] = []
+    for message in chunk:
+        node: Body = {"to": digits(message.msisdn), "custom": message.ref}
+        if not _says_the_same(message, first):
+            node |= _differing(root, _fields(account, message))
+        nodes.append(node)
+    return {"root": {**root, **_fixed(account, bulk_ref)}, "nodes": nodes}
+
+
+def _says_the_same(message: Outgoing, first: Outgoing) -> bool:
+    """As most do: texts of a campaign are one object, as are its options."""
+    alike = message.sender == first.sender and message.text == first.text
+    return alike and (message.options is first.options or message.options == first.options)
 
 
 def _differing(root: Body, own: Body) -> Body:

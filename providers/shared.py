@@ -119,15 +119,15 @@ def rows(value: object, *path: str | int) -> list[object]:
 
 def text(value: object, *path: str | int) -> str | None:
     """The non-empty text at `path`; whole numbers count as text (ids come as either), booleans do not."""
-    found = dig(value, *path)
-    if isinstance(found, int) and not isinstance(found, bool):
-        return str(found)
-    return found if isinstance(found, str) and found else None
+    found = dig(value, *path) if path else value
+    if isinstance(found, str):
+        return found or None
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def whole(value: object, *path: str | int) -> int | None:
     """The whole number at `path`, written as a number or as text of up to 18 digits."""
-    found = dig(value, *path)
+    found = dig(value, *path) if path else value
     if isinstance(found, bool):
         return None
     if isinstance(found, int):
