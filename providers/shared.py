@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -161,6 +162,12 @@ _LEAST_EXPONENT = -18
 
 def money(value: object) -> Decimal | None:
     """An amount from a number or its text. None for negative, NaN, infinite, absurd or unreadable ones."""
+    if type(value) is int or (type(value) is str and len(value) < 20):
+        return _short_amount(value)
+    return _amount(value)
+
+
+def _amount(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
     try:
@@ -168,6 +175,10 @@ def money(value: object) -> Decimal | None:
     except (InvalidOperation, ValueError):  # ValueError: an int beyond Python's limit of printed digits
         return None
     return amount if _sane(amount) else None
+
+
+_short_amount = lru_cache(maxsize=256, typed=True)(_amount)
+"""The rows of an answer name the same few prices."""
 
 
 def _sane(amount: Decimal) -> bool:

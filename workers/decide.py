@@ -5,7 +5,7 @@ The adapter says what happened; what follows is decided here, by one table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -99,6 +99,25 @@ def decide(outcome: Outcome | NotSent, at: Position, now: datetime, rules: Rules
         case NotSent(reason=reason):
             wait = 0.0 if reason in NOT_THE_ACCOUNT else WAIT_NOT_SENT
             return Decision(MessageState.QUEUED, f"not sent: {reason}", _later(now, wait))
+
+
+def decide_each(
+    outcomes: Sequence[Outcome | NotSent], places: Sequence[Position], now: datetime, rules: Rules
+) -> list[Decision]:
+    """The same for the messages of one request. Neighbours that were accepted mostly differ in their ids alone: what is
+    the same is decided once."""
+    decisions: list[Decision] = []
+    last: tuple[Accepted, int | None, Decision] | None = None
+    for outcome, at in zip(outcomes, places, strict=True):
+        if type(outcome) is not Accepted:
+            decisions.append(decide(outcome, at, now, rules))
+        elif last is not None and outcome[1:] == last[0][1:] and at.validity == last[1]:
+            state, note, values = last[2]
+            decisions.append(Decision(state, note, {**values, "provider_id": outcome.provider_id}))
+        else:
+            decisions.append(decide(outcome, at, now, rules))
+            last = outcome, at.validity, decisions[-1]
+    return decisions
 
 
 def unknown(reason: str, now: datetime, first_look: float) -> Decision:

@@ -18,7 +18,8 @@ def failed(chunk: Chunk, error: NotSent | OutcomeUnknown) -> Submission:
 def outcome_of(submission: Submission, answer: Answer, message_id: str) -> Outcome | NotSent:
     if isinstance(answer, NotSent):
         return answer
-    return submission.outcomes.get(message_id, Unclear("missing in the adapter's reading"))
+    found = submission.outcomes.get(message_id)
+    return Unclear("missing in the adapter's reading") if found is None else found
 
 
 def status_of(answer: Answer) -> int | None:

@@ -32,7 +32,7 @@ from providers.wire import NotSent, OutcomeUnknown, Reply
 from workers.brief import defer
 from workers.chunk import Chunk, Due
 from workers.chunks import Cap, cut
-from workers.decide import decide
+from workers.decide import decide_each
 from workers.departure import depart
 from workers.gate import Cost, Door, Pass, Wait
 from workers.intents import Taken, attempt_row, close, look, take, write_intents
@@ -354,15 +354,18 @@ class BatchWork:
                 reason_of(outcomes),
                 submission.request_id,
                 any(isinstance(outcome, Unclear) for outcome in outcomes),
-                [self._move(chunk, *pair, now) for pair in zip(chunk.due, outcomes, strict=True)],
+                self._moves(chunk, outcomes, now),
                 self._opted_out(chunk, outcomes, now),
                 self.home,
             )
         )
 
-    def _move(self, chunk: Chunk, one: Due, outcome: Outcome | NotSent, now: datetime) -> Move:
-        decision = decide(outcome, one.position, now, self.account.rules)
-        return Move(one.id, decision.state, decision.note, decision.values, chunk.attempt_id)
+    def _moves(self, chunk: Chunk, outcomes: Sequence[Outcome | NotSent], now: datetime) -> list[Move]:
+        decisions = decide_each(outcomes, [one.position for one in chunk.due], now, self.account.rules)
+        return [
+            Move(one.id, decision.state, decision.note, decision.values, chunk.attempt_id)
+            for one, decision in zip(chunk.due, decisions, strict=True)
+        ]
 
     def _opted_out(self, chunk: Chunk, outcomes: Sequence[Outcome | NotSent], now: datetime) -> list[dict[str, object]]:
         """Numbers whose refusal says that they want no messages."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.states import MessageState as S
 from models.states import may
-from providers.base import Accepted, Failure, FailureClass, Refused, Unclear
+from providers.base import Accepted, Failure, FailureClass, Outcome, Refused, Unclear
 from providers.wire import NotSent
-from workers.decide import FOLLOWS, Follow, Position, Rules, decide
+from workers.decide import FOLLOWS, Follow, Position, Rules, decide, decide_each
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 AT = Position(tries=0, looks=0, ref_round=1, validity=None)
@@ -94,3 +96,25 @@ def test_nothing_sent_is_queued_again_for_free() -> None:
     found = decide(NotSent("pool_timeout"), AT, NOW, RULES)
     assert found.state is S.QUEUED
     assert "tries" not in found.values
+
+
+_OUTCOMES = st.one_of(
+    st.builds(
+        Accepted,
+        provider_id=st.sampled_from([None, "a", "b"]),
+        state=st.sampled_from([S.SUBMITTED, S.HELD, S.SENT]),
+        parts=st.sampled_from([None, 1, 2]),
+        held_until=st.sampled_from([None, NOW + timedelta(hours=1)]),
+        note=st.sampled_from([None, "used before"]),
+    ),
+    st.sampled_from([refused(FailureClass.RECIPIENT), refused(FailureClass.TEMPORARY), Unclear("odd")]),
+    st.just(NotSent("connect")),
+)
+_PLACES = st.builds(Position, st.integers(0, 2), st.just(0), st.just(1), st.sampled_from([None, 60]))
+
+
+@given(st.lists(st.tuples(_OUTCOMES, _PLACES), max_size=8))
+def test_the_messages_of_a_request_are_decided_as_each_would_be_alone(pairs: list[tuple[Outcome, Position]]) -> None:
+    outcomes, places = [one for one, _ in pairs], [place for _, place in pairs]
+    alone = [decide(outcome, at, NOW, RULES) for outcome, at in pairs]
+    assert decide_each(outcomes, places, NOW, RULES) == alone
