@@ -90,9 +90,10 @@ class AccountRuntime:
         return self.account.name
 
     def room(self) -> int:
-        """Requests that may still be made ready. Where slots are handed out, some wait for theirs and some to be
-        recorded: neither needs a connection."""
-        return self.account.max_connections + (AHEAD if self.account.limits else 0) - self.in_flight
+        """Requests that may still be made ready. Some wait for their slot, some for a connection, some to be recorded:
+        none of these needs a connection, and with more of them at a time there are fewer commits."""
+        connections = self.account.max_connections
+        return connections + (AHEAD if self.account.limits else connections) - self.in_flight
 
     def departed(self) -> None:
         self.in_flight += 1
