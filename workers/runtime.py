@@ -13,10 +13,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import wait as wait_threads
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -83,17 +84,29 @@ class AccountRuntime:
     desk: Desk
     pace: IntentPace
     tallies: Tallies
-    in_flight: int = 0
+    in_flight: int = 0  # from the intent to the record
+    answered: int = 0  # of these, what has its answer
 
     @property
     def name(self) -> str:
         return self.account.name
 
     def room(self) -> int:
-        """Requests that may still be made ready. Some wait for their slot, some for a connection, some to be recorded:
-        none of these needs a connection, and with more of them at a time there are fewer commits."""
+        """Requests that may still be made ready. Where slots are handed out, some wait for theirs. What waits to be
+        recorded needs no connection, but there is an end to it, too: it is unknown if the worker dies."""
         connections = self.account.max_connections
-        return connections + (AHEAD if self.account.limits else connections) - self.in_flight
+        if self.account.limits:
+            return connections + AHEAD - self.in_flight
+        return min(connections + self.answered, 2 * connections) - self.in_flight
+
+    @contextmanager
+    def off_the_line(self) -> Iterator[None]:
+        """A request has its answer, and still has to be recorded."""
+        self.answered += 1
+        try:
+            yield
+        finally:
+            self.answered -= 1
 
     def departed(self) -> None:
         self.in_flight += 1

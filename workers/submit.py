@@ -294,7 +294,8 @@ class BatchWork:
         else:
             submission = failed(chunk, answer)
             await self.account.gate.failed(answer, passed)
-        await self._record(chunk, submission, answer, elapsed)
+        with self.account.off_the_line():
+            await self._record(chunk, submission, answer, elapsed)
 
     async def _next_pass(self, chunk: Chunk, latest: float, missed: Pass) -> Pass | None:
         """None: the request must not leave now, or not by `latest` (monotonic)."""
