@@ -154,6 +154,15 @@ def test_redis_keeps_what_it_is_given_and_asks_for_a_password() -> None:
     assert size("384M") > int(options["--maxmemory"].removesuffix("mb")) * 2**20
 
 
+def test_postgresql_takes_a_part_of_the_memory_that_it_may_have() -> None:
+    service = ALL["postgres"]
+    settings = dict(part.split("=") for part in service["command"] if "=" in part)
+    most = size(service["deploy"]["resources"]["limits"]["memory"])
+    for name, share in (("shared_buffers", 0.4), ("effective_cache_size", 0.75)):
+        assert 0 < size(settings[name].removesuffix("B")) <= most * share
+    assert size(settings["max_wal_size"].removesuffix("B")) <= size("4G")
+
+
 def test_no_secret_stands_on_a_command_line() -> None:
     for service in ALL.values():
         for part in (service.get("command", []), service.get("entrypoint", []), service["healthcheck"].get("test", [])):
