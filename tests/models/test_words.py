@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from models import leases
 from models.database import Database
 from models.states import OPEN_AT_PROVIDER, BatchState, MessageState
 from models.tables import Batch, Message
 from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
+from workers import sweep
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OPEN = Message.state.in_(OPEN_AT_PROVIDER)  # a set: in any order
@@ -42,6 +44,26 @@ def test_sqlite_uses_its_indexes_of_some_states(tmp_path: Path, index: str) -> N
         seen = list(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", plain))
     database.close()
     assert any(index in str(row) for row in seen), seen
+
+
+def test_sqlite_looks_for_what_is_too_late_by_its_time(tmp_path: Path) -> None:
+    """Not through all that is queued in the campaigns at work: it would hold up every writer for seconds."""
+    database = Database(f"sqlite:///{tmp_path / 'late.db'}")
+    database.migrate()
+    seen: list[tuple[str, Any]] = []
+
+    def listen(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    with database.write() as session:
+        sweep.expire_queued(session, NOW)
+        connection = session.connection()
+        looks = [one for one in seen if one[0].startswith("SELECT messages.id")]
+        plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given).all()) for text, given in looks]
+    database.close()
+    assert len(plans) == 1
+    assert "ix_messages_expiring" in plans[0]
 
 
 def test_words_are_compared_as_ever(database: Database) -> None:
