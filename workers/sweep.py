@@ -137,7 +137,7 @@ def _plan_again(session: Session, batches: Select[UUID]) -> int:
 
 def expire_queued(session: Session, now: datetime) -> int:
     """What could not leave within its validity is never sent late."""
-    # By time, then by campaign: a list of campaigns invites SQLite to walk all that is queued in them, while nobody writes.
+    # By time, then by campaign: given a list of campaigns, SQLite walks all that is queued in them. Nobody writes then.
     at_work = exists().where(
         Campaign.id == Message.campaign_id, Campaign.state.in_((CampaignState.RUNNING, CampaignState.PAUSED))
     )
