@@ -142,9 +142,7 @@ def expire_queued(session: Session, now: datetime) -> int:
         Campaign.id == Message.campaign_id, Campaign.state.in_((CampaignState.RUNNING, CampaignState.PAUSED))
     )
     query = (
-        select(Message.id)
-        .where(Message.state == MessageState.QUEUED, Message.expires_at < now, at_work)
-        .limit(AT_ONCE)
+        select(Message.id).where(Message.state == MessageState.QUEUED, Message.expires_at < now, at_work).limit(AT_ONCE)
     )
     values = {"code": "too_late", "reason": "could not leave within its validity"}
     moves = [
