@@ -56,13 +56,20 @@ def extend(session: Session, lease: Lease, now: datetime, seconds: float) -> boo
 
 def hold(session: Session, lease: Lease) -> CampaignState | None:
     """Lock the lease for this transaction and say the campaign's state. None: the lease is lost."""
+    return hold_all(session, [lease]).get(lease)
+
+
+def hold_all(session: Session, leases: Sequence[Lease]) -> dict[Lease, CampaignState]:
+    """The same for several, locked in a fixed order; without those that are lost."""
     query = (
-        select(Campaign.state)
-        .join(Batch, Batch.campaign_id == Campaign.id)
-        .where(Batch.id == lease.batch_id, Batch.lease_token == lease.token, Batch.state == BatchState.LEASED)
+        select(Batch.id, Batch.lease_token, Campaign.state)
+        .join(Campaign, Campaign.id == Batch.campaign_id)
+        .where(Batch.id.in_([lease.batch_id for lease in leases]), Batch.state == BatchState.LEASED)
+        .order_by(Batch.id)
         .with_for_update(of=Batch)
     )
-    return session.execute(query).scalar_one_or_none()
+    found = {(batch, token): state for batch, token, state in session.execute(query)}
+    return {lease: state for lease in leases if (state := found.get((lease.batch_id, lease.token))) is not None}
 
 
 def give_back(session: Session, lease: Lease, not_before: datetime) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import insert, select
@@ -118,33 +120,66 @@ def attempt_row(account: str, policy: LookUpPolicy, lease: Lease, chunk: Chunk) 
     }
 
 
-def write_intents(
-    session: Session, lease: Lease, rows: Sequence[tuple[Chunk, dict[str, object]]], caps: Caps | None, now: datetime
-) -> tuple[CampaignState | None, frozenset[UUID]]:
-    """`queued` to `submitting` with the attempts' rows, if the lease holds and the campaign runs. The messages that
-    stay: those that were cancelled or taken meanwhile, or are over a cap."""
-    state = leases.hold(session, lease)
-    if state is not CampaignState.RUNNING:
-        return state, frozenset()
-    capped = _over_caps(session, [chunk for chunk, _ in rows], caps, now)
-    attempts = [{**row, "started_at": now} for chunk, row in rows if not capped.issuperset(chunk.ids)]
-    if attempts:
-        session.connection().execute(insert(Attempt), attempts)
-    moves = [move for chunk, _ in rows for move in _intents(chunk, capped, now)]
-    left = apply_expected(session, MessageState.QUEUED, {Home(lease.campaign_id, lease.account): moves}, now)
-    return state, frozenset((*capped, *(move.message_id for move in left)))
+class Intent(NamedTuple):
+    """What one batch is about to send: its chunks with their attempts' rows, and what caps its campaign."""
+
+    lease: Lease
+    rows: Sequence[tuple[Chunk, dict[str, object]]]
+    caps: Caps | None = None
+
+    @property
+    def messages(self) -> int:
+        return sum(len(chunk.due) for chunk, _ in self.rows)
 
 
-def _intents(chunk: Chunk, capped: set[UUID], now: datetime) -> list[Move]:
+class Intended(NamedTuple):
+    """The campaign's state (None: the lease is lost; only RUNNING sends), and the messages that stay: those that were
+    cancelled or taken meanwhile, or are over a cap."""
+
+    state: CampaignState | None
+    stays: frozenset[UUID] = frozenset()
+
+
+def write_intents(session: Session, intents: Sequence[Intent], now: datetime) -> list[Intended]:
+    """`queued` to `submitting` with the attempts' rows, where the lease holds and the campaign runs."""
+    states = leases.hold_all(session, [intent.lease for intent in intents])
+    running = [intent for intent in intents if states.get(intent.lease) is CampaignState.RUNNING]
+    stays = _write(session, [intent for intent in running if not intent.caps], frozenset(), now)
+    for intent in running:
+        if intent.caps:  # one after the other: they have to see each other's
+            capped = _over_caps(session, intent, now)
+            stays |= capped | _write(session, [intent], capped, now)
+    return [Intended(states.get(intent.lease), _of(intent, stays)) for intent in intents]
+
+
+def _of(intent: Intent, stays: frozenset[UUID]) -> frozenset[UUID]:
+    return stays.intersection(one for chunk, _ in intent.rows for one in chunk.ids) if stays else stays
+
+
+def _write(session: Session, intents: Sequence[Intent], capped: frozenset[UUID], now: datetime) -> frozenset[UUID]:
+    """The messages that were not queued any more."""
+    rows = [
+        {**row, "started_at": now} for one in intents for chunk, row in one.rows if not capped.issuperset(chunk.ids)
+    ]
+    if not rows:
+        return frozenset()
+    session.connection().execute(insert(Attempt), rows)
+    moves: dict[Home, list[Move]] = defaultdict(list)
+    for lease, chunks, _ in intents:
+        moves[Home(lease.campaign_id, lease.account)] += [
+            move for chunk, _ in chunks for move in _intents(chunk, capped, now)
+        ]
+    return frozenset(move.message_id for move in apply_expected(session, MessageState.QUEUED, moves, now))
+
+
+def _intents(chunk: Chunk, capped: frozenset[UUID], now: datetime) -> list[Move]:
     values = {"attempt_id": chunk.attempt_id, "attempted_at": now, "not_before": None}
     note = str(chunk.attempt_id)
     return [Move(one.id, MessageState.SUBMITTING, note, values) for one in chunk.due if one.id not in capped]
 
 
-def _over_caps(session: Session, chunks: Sequence[Chunk], caps: Caps | None, now: datetime) -> set[UUID]:
+def _over_caps(session: Session, intent: Intent, now: datetime) -> frozenset[UUID]:
     """What another campaign overtook since it was loaded: it stays queued, the next look closes it."""
-    if not caps:
-        return set()
     lock(session)
-    due = [one for chunk in chunks for one in chunk.due]
-    return {move.message_id for move in _against_caps(session, caps, due, now)}
+    due = [one for chunk, _ in intent.rows for one in chunk.due]
+    return frozenset(move.message_id for move in _against_caps(session, intent.caps, due, now))

@@ -47,9 +47,11 @@ from workers.decide import Rules
 from workers.desk import Desk
 from workers.gate import Gate, make_gates, past_costs
 from workers.intent_pace import IntentPace
+from workers.intents import Intended, Intent, write_intents
 from workers.rate_limit import RateLimiter
 from workers.record import Answered, Recorder, write_answers
 from workers.retry import DEFAULT, QIKBERRY, QUICKSMS, Backoff
+from workers.together import Together
 
 log = structlog.get_logger("drumline.runtime")
 
@@ -58,6 +60,7 @@ T = TypeVar("T")
 BACKOFFS = {"quicksms": QUICKSMS, "qikberry": QIKBERRY}
 SHOW_SPACING = 0.1  # seconds
 AHEAD = 32  # requests of an account that wait for their slots, beside those that have a connection
+INTENTS_AT_ONCE = 2000  # messages of an account's batches whose intents share a transaction
 WAKE_SPACING = 0.2  # seconds: many batches may end at once, one dispatch serves them all
 PROBE_MARGIN = 10.0  # seconds beyond the longest request until a dead prober's turn is another's
 HAND_OVER = 0.6  # share of the shutdown time after which requests under way are given up
@@ -84,6 +87,7 @@ class AccountRuntime:
     desk: Desk
     pace: IntentPace
     tallies: Tallies
+    intents: Together[Intent, Intended]
     in_flight: int = 0  # from the intent to the record
     answered: int = 0  # of these, what has its answer
 
@@ -291,6 +295,9 @@ class Runtime:
         with self.database.read() as session:
             return step(session, *args, **kwargs)
 
+    def _write_intents(self, intents: Sequence[Intent]) -> Awaitable[Sequence[Intended]]:
+        return self.write(write_intents, intents, self.now())
+
     def _write_answers(self, answers: Sequence[Answered]) -> Awaitable[None]:
         return self.write(write_answers, answers, self.now())
 
@@ -326,6 +333,7 @@ class Runtime:
             desk=Desk(gates.submit, lambda: pace.horizon),
             pace=pace,
             tallies=self.database.tallies,
+            intents=Together(self._write_intents, lambda intent: intent.messages, INTENTS_AT_ONCE),
             poll_gate=gates.poll,
             policy=policy,
             cap=request_cap(provider.max_recipients, (*account.limits, *account.sender_limits)),

@@ -35,7 +35,7 @@ from workers.chunks import Cap, cut
 from workers.decide import decide_each
 from workers.departure import depart
 from workers.gate import Cost, Door, Pass, Wait
-from workers.intents import Taken, attempt_row, close, look, take, write_intents
+from workers.intents import Intent, Taken, attempt_row, close, look, take
 from workers.readings import Answer, failed, outcome_of, reason_of, status_of, word_of
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
@@ -228,9 +228,7 @@ class BatchWork:
         rows = [(chunk, attempt_row(self.account.name, policy, self.lease, chunk)) for chunk in chunks]
         began = time.monotonic()
         try:
-            state, stays = await self.runtime.write(
-                write_intents, self.lease, rows, self.brief.caps, self.runtime.now()
-            )
+            state, stays = await self.account.intents.write(Intent(self.lease, rows, self.brief.caps))
         except self.runtime.database_errors:
             self._ground(chunks, permits)
             raise

@@ -11,7 +11,7 @@ from models import leases
 from models.leases import Lease
 from models.states import BatchState, CampaignState, MessageState
 from models.steering import Caps, steering_of
-from models.tables import Batch, Campaign
+from models.tables import Attempt, Batch, Campaign
 from models.types import new_id
 from producer.control import steer
 from providers.wire import Request
@@ -20,7 +20,7 @@ from tests.steering.world import START, World, new_york, uk
 from workers.brief import Brief, brief_of, defer
 from workers.caps import Candidate, Contact, judge, moves_against, span
 from workers.chunk import Chunk
-from workers.intents import close, look, write_intents
+from workers.intents import Intent, close, look, write_intents
 
 NOTHING = Caps(0, 86_400, 0)
 NOBODY = UUID(int=9)
@@ -184,25 +184,39 @@ def test_a_campaign_that_overtakes_between_load_and_intent_is_seen(world: World)
         assert len(moves_against(session, caps, [candidate], world.now)) == 1
 
 
+def intent_of(world: World, template: str, caps: Caps) -> Intent:
+    """A campaign of its own to the one number, ready to leave."""
+    taken = lease(world, world.batches(world.campaign(uk(1), template=template))[0])
+    with world.database.read() as session:
+        first, *_ = look(session, taken, Brief(), world.now, 10, no_key).due
+    chunk = Chunk(new_id(), (first,), Request("POST", "http://127.0.0.1:1/", {}))
+    attempt = {"id": chunk.attempt_id, "account": "qikli", "kind": "submit", "messages": 1, "segments": 1}
+    return Intent(taken, [(chunk, attempt)], caps)
+
+
 def test_of_two_campaigns_that_write_their_intents_at_once_one_passes(world: World) -> None:
-    caps = Caps(1, 86_400, 0)
     ready = threading.Barrier(2)
 
     def intend(template: str) -> int:
-        campaign = world.campaign(uk(1), template=template)
-        taken = lease(world, world.batches(campaign)[0])
-        with world.database.read() as session:
-            first, *_ = look(session, taken, Brief(), world.now, 10, no_key).due
-        chunk = Chunk(new_id(), (first,), Request("POST", "http://127.0.0.1:1/", {}))
-        attempt = {"id": chunk.attempt_id, "account": "qikli", "kind": "submit", "messages": 1, "segments": 1}
+        intent = intent_of(world, template, Caps(1, 86_400, 0))
         ready.wait(timeout=30)
         with world.database.write() as session:
-            state, stays = write_intents(session, taken, [(chunk, attempt)], caps, world.now)
+            ((state, stays),) = write_intents(session, [intent], world.now)
         assert state is CampaignState.RUNNING
-        return 0 if first.id in stays else 1
+        return 1 - len(stays)
 
     with ThreadPoolExecutor(2) as pool:
         assert sum(pool.map(intend, ["One", "Two"])) == 1
+
+
+def test_of_two_campaigns_in_one_transaction_one_passes(world: World) -> None:
+    intents = [intent_of(world, template, Caps(1, 86_400, 0)) for template in ("One", "Two")]
+    with world.database.write() as session:
+        answers = write_intents(session, intents, world.now)
+    assert [(state, len(stays)) for state, stays in answers] == [(CampaignState.RUNNING, 0), (CampaignState.RUNNING, 1)]
+    written = [intent.rows[0][1]["id"] for intent in intents]
+    with world.database.read() as session:
+        assert [session.get(Attempt, one) is not None for one in written] == [True, False]
 
 
 def test_a_message_never_counts_against_itself() -> None:

@@ -26,7 +26,7 @@ from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
 from workers import sweep
 from workers.chunk import Chunk, Due
 from workers.decide import Position
-from workers.intents import write_intents
+from workers.intents import Intent, write_intents
 from workers.record import Answered, write_answers
 
 S = MessageState
@@ -102,7 +102,7 @@ class Leases(RuleBasedStateMachine):
         chunk = Chunk(attempt, (one,), Request("POST", "http://127.0.0.1:1/", {}))
         row: dict[str, object] = {"id": attempt, "account": ACCOUNT, "kind": "submit", "batch_id": self.batch}
         with self.database.write() as session:
-            state, stays = write_intents(session, worker.lease, [(chunk, row)], None, self.clock())
+            ((state, stays),) = write_intents(session, [Intent(worker.lease, [(chunk, row)])], self.clock())
         assert (state is CampaignState.RUNNING) is mine, "only the present owner may write"
         if mine:
             worker.flying += [(attempt, one.id)] if one.id not in stays else []
