@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from models.phase import in_state
 from models.priority import more_urgent, share
 from models.queries import account_status
 from models.states import BatchState, CampaignState, MessageState
@@ -83,7 +84,7 @@ def give_back(session: Session, lease: Lease, not_before: datetime) -> bool:
 
 def queued_in(session: Session, batch_id: UUID) -> int:
     """How many messages of a batch have not left."""
-    query = select(func.count()).where(Message.batch_id == batch_id, Message.state == MessageState.QUEUED)
+    query = select(func.count()).where(Message.batch_id == batch_id, in_state(MessageState.QUEUED))
     return session.execute(query).scalar_one()
 
 
@@ -152,7 +153,7 @@ def finish(session: Session, lease: Lease, now: datetime) -> BatchState | None:
 
 def next_due(session: Session, batch_id: UUID) -> datetime | None:
     """When the next queued message of a batch is due; None when nothing is queued. `not_before` NULL is due at once."""
-    queued = (Message.batch_id == batch_id, Message.state == MessageState.QUEUED)
+    queued = (Message.batch_id == batch_id, in_state(MessageState.QUEUED))
     at_once = session.execute(select(Message.id).where(*queued, Message.not_before.is_(None)).limit(1)).first()
     if at_once:
         return session.execute(select(Batch.not_before).where(Batch.id == batch_id)).scalar_one()

@@ -45,7 +45,7 @@ KEPT: Mapping[str, frozenset[str]] = {
     "templates": frozenset({"name", "text", "missing", "note"}),
     "batches": frozenset({"account", "state", "lease_owner", "zones"}),
     "messages": frozenset({
-        "account", "country", "sender", "encoding", "state", "code", "klass", "currency", "network", "channel",
+        "account", "country", "sender", "encoding", "state", "phase", "code", "klass", "currency", "network", "channel",
     }),
     "attempts": frozenset({"account", "kind", "outcome", "request_id", "message_ids"}),
     "campaign_counts": frozenset({"account", "state"}),

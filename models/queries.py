@@ -59,6 +59,7 @@ def due_messages(session: Session, batch_id: UUID, now: datetime, limit: int) ->
         select(*_DUE)
         .where(
             _M.batch_id == batch_id,
+            _M.phase == MessageState.QUEUED,
             _M.state == MessageState.QUEUED,
             (_M.not_before.is_(None)) | (_M.not_before <= now),
         )
@@ -114,14 +115,14 @@ def recount(session: Session, campaign_id: UUID) -> dict[str, dict[MessageState,
 
 def all_final(session: Session, campaign_id: UUID) -> bool:
     """Asked of the messages, never of the counters."""
-    is_open = exists().where(Message.campaign_id == campaign_id, Message.state.in_(NOT_FINAL))
+    is_open = exists().where(Message.campaign_id == campaign_id, Message.phase.in_(NOT_FINAL))
     return not session.execute(select(is_open)).scalar_one()
 
 
 def oldest_open(session: Session, account: str) -> datetime | None:
     """When the oldest message that waits for its report was submitted."""
     query = select(func.min(Message.submitted_at)).where(
-        Message.account == account, Message.state.in_(tuple(OPEN_AT_PROVIDER))
+        Message.account == account, Message.phase.in_(tuple(OPEN_AT_PROVIDER))
     )
     return session.execute(query).scalar_one()
 
@@ -132,7 +133,7 @@ def open_groups(session: Session, account: str, limit: int) -> list[str]:
         select(Message.group_id)
         .where(
             Message.account == account,
-            Message.state.in_(tuple(OPEN_AT_PROVIDER)),
+            Message.phase.in_(tuple(OPEN_AT_PROVIDER)),
             Message.group_id.is_not(None),
         )
         .group_by(Message.group_id)

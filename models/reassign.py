@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from models.moves import add_counts
+from models.phase import in_state
 from models.plain import trail_line
 from models.states import BatchState, MessageState
 from models.tables import Batch, Message
@@ -46,7 +47,7 @@ def movable(session: Session, batch_id: UUID) -> list[Message]:
     """
     query = select(Message).where(
         Message.batch_id == batch_id,
-        Message.state == MessageState.QUEUED,
+        in_state(MessageState.QUEUED),
         Message.trail.not_like(f"% {MessageState.UNKNOWN}%"),
     )
     return list(session.execute(query.order_by(Message.row_no).with_for_update()).scalars())
@@ -87,5 +88,5 @@ def reassign(session: Session, batch: Batch, rows: Sequence[Message], target: Ta
 
 
 def _anything_queued(session: Session, batch_id: UUID) -> bool:
-    query = select(Message.id).where(Message.batch_id == batch_id, Message.state == MessageState.QUEUED).limit(1)
+    query = select(Message.id).where(Message.batch_id == batch_id, in_state(MessageState.QUEUED)).limit(1)
     return session.execute(query).first() is not None

@@ -67,7 +67,7 @@ def retry_failed(
         raise CampaignError("states", f"states: found {found}, expected some of {', '.join(sorted(RETRYABLE))}")
     if _retry_at_work(session, source.id):
         raise CampaignError("state", "a retry of this campaign is being made; look again when it is filled")
-    bad = (Message.campaign_id == source.id, Message.state.in_(tuple(states)), *_proven(source.id))
+    bad = (Message.campaign_id == source.id, Message.phase.in_(tuple(states)), *_proven(source.id))
     chosen = session.execute(select(func.count()).where(*bad)).scalar_one()
     if not chosen:
         raise CampaignError("states", f"no message of the campaign is {' or '.join(states)} and proven undelivered")

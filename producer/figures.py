@@ -58,7 +58,7 @@ def errors(session: Session, campaign_id: UUID | None = None, *by: str, limit: i
             *groups, Message.code, Message.klass, func.max(Message.reason).label("reason"), Message.state,
             func.count().label("messages"),
         )
-        .where(*_of(campaign_id), Message.state.in_(FAILED))
+        .where(*_of(campaign_id), Message.phase.in_(FAILED))
         .group_by(*groups, Message.code, Message.klass, Message.state)
         .order_by(func.count().desc(), Message.code, *groups)
         .limit(limit)

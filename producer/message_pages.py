@@ -14,8 +14,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select, tuple_, union_all
 from sqlalchemy.orm import Session
 
-from models.states import MessageState
-from models.tables import Message
+from models.leases import BUSY
+from models.phase import in_state, phase_of
+from models.states import BatchState, MessageState
+from models.tables import Batch, Message
 
 LOOK = 10_000
 """Rows that one page looks through for an account."""
@@ -80,18 +82,32 @@ def _walked(
     session: Session, campaign_id: UUID, states: Sequence[MessageState], after: Place | None, most: int,
     *also: ColumnElement[bool],
 ) -> list[list[tuple[Place, str]]]:  # fmt: skip
-    """For each state the next `most` places with their accounts. One statement: nothing moves between the walks."""
+    """For each phase of these states the next `most` places with their accounts. One statement: nothing moves between
+    the walks."""
     base = select(Message.row_no, Message.id, Message.account, Message.state)
     base = base.where(Message.campaign_id == campaign_id, *also)
     if after is not None:
         # The first condition is for the index, the second for rows that share a number.
         base = base.where(Message.row_no >= after[0], tuple_(Message.row_no, Message.id) > tuple_(*after))
     base = base.order_by(Message.row_no, Message.id).limit(most)
-    walks = [select(base.where(Message.state == state).subquery()) for state in states]
-    by_state: dict[MessageState, list[tuple[Place, str]]] = {state: [] for state in states}
+    phases = dict.fromkeys(phase_of(state) for state in states)
+    walks = [select(base.where(*_in_phase(phase, states, campaign_id)).subquery()) for phase in phases]
+    by_phase: dict[MessageState, list[tuple[Place, str]]] = {phase: [] for phase in phases}
     for row_no, message_id, account, state in session.execute(union_all(*walks)):
-        by_state[state].append(((row_no, message_id), account))
-    return [sorted(places) for places in by_state.values()]
+        by_phase[phase_of(state)].append(((row_no, message_id), account))
+    return [sorted(places) for places in by_phase.values()]
+
+
+def _in_phase(phase: MessageState, states: Sequence[MessageState], campaign_id: UUID) -> list[ColumnElement[bool]]:
+    """Of the wanted states those that the indexes know by this phase."""
+    wanted = [state for state in states if phase_of(state) is phase]
+    if len(wanted) > 1 or phase is not MessageState.QUEUED:
+        return [Message.phase == phase]
+    if wanted == [MessageState.QUEUED]:
+        return [in_state(MessageState.QUEUED)]
+    # Among a million that wait, the few that are leaving are found by their batches.
+    at_work = select(Batch.id).where(*BUSY, Batch.state == BatchState.LEASED, Batch.campaign_id == campaign_id)
+    return [in_state(MessageState.SUBMITTING), Message.batch_id.in_(at_work)]
 
 
 def _messages(session: Session, places: Sequence[Place]) -> Sequence[Message]:

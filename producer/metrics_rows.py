@@ -66,7 +66,7 @@ def _campaigns(session: Session, accounts: Accounts, now: datetime) -> Iterator[
 def _oldest_unknown(session: Session, account: str) -> datetime | None:
     next_looked_for = (
         select(Message.attempted_at)
-        .where(Message.account == account, Message.state == MessageState.UNKNOWN)
+        .where(Message.account == account, Message.phase == MessageState.UNKNOWN)
         .order_by(Message.not_before)
         .limit(MOST_UNKNOWN)
         .subquery()

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from config import tracing
 from models.database import Database
 from models.moves import Move, apply_moves
+from models.phase import in_state
 from models.queries import note_event
 from models.states import BatchState, CampaignState, CanaryState, MessageState
 from models.steering import Steering, planned_for, steering_of
@@ -149,7 +150,7 @@ def _opening(steering: Steering, zones: str | None, moment: datetime) -> datetim
 def _refuse(session: Session, campaign: Campaign, batch_ids: Sequence[UUID], now: datetime) -> None:
     if not batch_ids:
         return
-    query = select(Message.id).where(Message.batch_id.in_(batch_ids), Message.state == MessageState.QUEUED)
+    query = select(Message.id).where(Message.batch_id.in_(batch_ids), in_state(MessageState.QUEUED))
     values = {"code": "window_never_open", "reason": NEVER_OPEN}
     moves = [
         Move(found, MessageState.REJECTED, "window_never_open", values) for found in session.execute(query).scalars()

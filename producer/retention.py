@@ -82,7 +82,7 @@ def _due(before: datetime) -> Select[Any]:
         origin.id == Campaign.origin_id, origin.purge_began_at.is_(None),
         Campaign.origin["kind"].as_string() == Kind.RETRY,
     )  # fmt: skip
-    still_open = exists().where(Message.campaign_id == Campaign.id, Message.state.in_(NOT_FINAL))
+    still_open = exists().where(Message.campaign_id == Campaign.id, Message.phase.in_(NOT_FINAL))
     return (
         select(Campaign)
         .where(

@@ -92,7 +92,7 @@ def _end_of(one: Missing, sighting: Sighting | None) -> Report | None:
 def _is_overdue(account: str, overdue: float, now: datetime) -> ColumnElement[bool]:
     return (
         (Message.account == account)
-        & Message.state.in_(tuple(OPEN_AT_PROVIDER))
+        & Message.phase.in_(tuple(OPEN_AT_PROVIDER))
         & (Message.submitted_at < now - timedelta(seconds=overdue))
         & (Message.not_before.is_(None) | (Message.not_before <= now))
     )

@@ -215,7 +215,7 @@ def _loose(session: Session, account: str) -> tuple[datetime, datetime] | None:
     """When the oldest and the youngest left that no group will find: it was never told, or their answer is unknown."""
     spans = [
         _span(session, Message.submitted_at, *_open_at(account), Message.group_id.is_(None)),
-        _span(session, Message.attempted_at, Message.account == account, Message.state == MessageState.UNKNOWN),
+        _span(session, Message.attempted_at, Message.account == account, Message.phase == MessageState.UNKNOWN),
     ]
     return _widest(spans)
 
@@ -232,13 +232,13 @@ def open_span(session: Session, account: str) -> tuple[datetime, datetime] | Non
     return _widest(
         [
             _span(session, Message.submitted_at, *_open_at(account)),
-            _span(session, Message.attempted_at, Message.account == account, Message.state == MessageState.UNKNOWN),
+            _span(session, Message.attempted_at, Message.account == account, Message.phase == MessageState.UNKNOWN),
         ]
     )
 
 
 def _open_at(account: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return Message.account == account, Message.state.in_(tuple(OPEN_AT_PROVIDER))
+    return Message.account == account, Message.phase.in_(tuple(OPEN_AT_PROVIDER))
 
 
 def _span(
@@ -279,7 +279,7 @@ def _next_poll(session: Session, account: str, youngest: datetime, base: float, 
 def _releases(session: Session, account: str, now: datetime) -> tuple[datetime | None, datetime | None]:
     """Of held messages: the last time of release that has passed, and the next one to come."""
     until = Message.held_until
-    held = (Message.account == account, Message.state == MessageState.HELD)
+    held = (Message.account == account, Message.phase == MessageState.HELD)
     past = session.execute(select(func.max(until)).where(*held, until <= now)).scalar_one()
     coming = session.execute(select(func.min(until)).where(*held, until > now)).scalar_one()
     return past, coming

@@ -332,7 +332,7 @@ def _look_soon(case: Case, seconds: float, now: datetime) -> Step:
 
 def claim(session: Session, account: str, now: datetime, seconds: float, limit: int) -> list[Case]:
     """Unknown messages whose next look is due; pushed ahead, so that nobody else takes them meanwhile."""
-    due = (Message.account == account, Message.state == MessageState.UNKNOWN, Message.not_before <= now)
+    due = (Message.account == account, Message.phase == MessageState.UNKNOWN, Message.not_before <= now)
     query = select(Message).where(*due).order_by(Message.not_before, Message.id).limit(limit)
     rows = session.execute(query.with_for_update(skip_locked=True)).scalars().all()
     if not rows:
@@ -344,7 +344,7 @@ def claim(session: Session, account: str, now: datetime, seconds: float, limit: 
 
 def due_accounts(session: Session, now: datetime) -> set[str]:
     """Accounts with unknown messages whose next look is due."""
-    query = select(Message.account).where(Message.state == MessageState.UNKNOWN, Message.not_before <= now).distinct()
+    query = select(Message.account).where(Message.phase == MessageState.UNKNOWN, Message.not_before <= now).distinct()
     return set(session.execute(query).scalars())
 
 

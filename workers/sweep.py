@@ -18,6 +18,7 @@ from models import leases
 from models.bulk import among
 from models.imports import close_failed, close_stopped, open_source, take_back
 from models.moves import Move, apply_moves
+from models.phase import in_state
 from models.queries import all_final, note_event
 from models.states import OPEN_AT_PROVIDER, BatchState, CampaignState, MessageState
 from models.tables import Batch, Campaign, CampaignCount, DeliveryReport, Message
@@ -67,7 +68,7 @@ def end_leases(session: Session, now: datetime, first_look: FirstLook) -> tuple[
 
 def _turn_unknown(session: Session, which: ColumnElement[bool], now: datetime, first_look: FirstLook) -> int:
     columns = (Message.id, Message.account, Message.attempt_id)
-    query = select(*columns).where(which, Message.state == MessageState.SUBMITTING)
+    query = select(*columns).where(which, in_state(MessageState.SUBMITTING))
     moves = [
         Move(
             message_id,
@@ -86,14 +87,23 @@ def _seconds(first_look: FirstLook, account: str) -> float:
 
 
 def free_orphans(session: Session, now: datetime, lease_seconds: float, first_look: FirstLook) -> int:
-    """Messages `submitting` in a batch that nobody holds. Should not happen; must not stay."""
-    # The counters are kept by every move: they name the campaigns, and spare an index that every submit would change.
-    leaving = CampaignCount.state == MessageState.SUBMITTING, CampaignCount.n > 0
-    campaigns = select(CampaignCount.campaign_id).where(*leaving)
-    held = select(Batch.id).where(*leases.BUSY, Batch.state == BatchState.LEASED)
-    orphaned = Message.campaign_id.in_(campaigns) & Message.batch_id.not_in(held)
-    old = now - timedelta(seconds=lease_seconds * 2)
-    return _turn_unknown(session, orphaned & (Message.attempted_at < old), now, first_look)
+    """Messages `submitting` in a batch that nobody holds. Should not happen; must not stay.
+
+    Only looked for where an account has nothing of the campaign in its hands: then nothing but these keeps it from its
+    end. The counters are kept by every move: they say where, and spare an index that every submit would change.
+    """
+    held = exists().where(
+        *leases.BUSY, Batch.state == BatchState.LEASED,
+        Batch.account == CampaignCount.account, Batch.campaign_id == CampaignCount.campaign_id,
+    )  # fmt: skip
+    left = CampaignCount.state == MessageState.SUBMITTING, CampaignCount.n > 0, ~held
+    query = select(CampaignCount.campaign_id, CampaignCount.account).where(*left)
+    old = Message.attempted_at < now - timedelta(seconds=lease_seconds * 2)
+    turned = 0
+    for campaign_id, account in session.execute(query).all():
+        orphaned = (Message.campaign_id == campaign_id) & (Message.account == account) & old
+        turned += _turn_unknown(session, orphaned, now, first_look)
+    return turned
 
 
 def requeue_lost_jobs(session: Session, now: datetime, seconds: float = JOB_LOST_SECONDS) -> int:
@@ -125,7 +135,7 @@ def reopen_stranded(session: Session, now: datetime) -> int:
         own = (Batch.campaign_id == campaign_id, Batch.account == account)
         if session.execute(select(Batch.id).where(*own, Batch.state != BatchState.DONE).limit(1)).first():
             continue
-        due = exists().where(Message.batch_id == Batch.id, Message.state == MessageState.QUEUED)
+        due = exists().where(Message.batch_id == Batch.id, in_state(MessageState.QUEUED))
         found += _plan_again(session, select(Batch.id).where(*own, Batch.state == BatchState.DONE, due))
     return found
 
@@ -141,9 +151,7 @@ def expire_queued(session: Session, now: datetime) -> int:
     at_work = exists().where(
         Campaign.id == Message.campaign_id, Campaign.state.in_((CampaignState.RUNNING, CampaignState.PAUSED))
     )
-    query = (
-        select(Message.id).where(Message.state == MessageState.QUEUED, Message.expires_at < now, at_work).limit(AT_ONCE)
-    )
+    query = select(Message.id).where(in_state(MessageState.QUEUED), Message.expires_at < now, at_work).limit(AT_ONCE)
     values = {"code": "too_late", "reason": "could not leave within its validity"}
     moves = [
         Move(found, MessageState.EXPIRED, "too late to leave", values) for found in session.execute(query).scalars()
@@ -162,7 +170,7 @@ def close_unreported(
     settled = or_(Message.account.not_in(asked), *answered, Message.deadline < now - LAST_LOOK)
     query = (
         select(Message.id, Message.account, Message.provider_id)
-        .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline < now, settled)
+        .where(Message.phase.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline < now, settled)
         .limit(AT_ONCE)
     )
     overdue = session.execute(query).all()
@@ -202,7 +210,7 @@ def give_deadlines(session: Session, now: datetime, waits: Mapping[str, float] |
     other. `waits`: seconds by account."""
     late = (
         select(Message.id, Message.account)
-        .where(Message.state.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline.is_(None))
+        .where(Message.phase.in_(tuple(OPEN_AT_PROVIDER)), Message.deadline.is_(None))
         .order_by(Message.id)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
@@ -223,11 +231,7 @@ def cancel_queued(session: Session, now: datetime) -> int:
     cancelled = select(Campaign.id).where(
         Campaign.state == CampaignState.CANCELLED, Campaign.finished_at.is_(None), ~open_batch
     )
-    query = (
-        select(Message.id)
-        .where(Message.state == MessageState.QUEUED, Message.campaign_id.in_(cancelled))
-        .limit(AT_ONCE)
-    )
+    query = select(Message.id).where(in_state(MessageState.QUEUED), Message.campaign_id.in_(cancelled)).limit(AT_ONCE)
     moves = [Move(found, MessageState.CANCELLED, "campaign cancelled") for found in session.execute(query).scalars()]
     return len(apply_moves(session, moves, now))
 

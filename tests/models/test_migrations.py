@@ -146,7 +146,9 @@ def write_rows(database: Database) -> Rows:
     with database.engine.begin() as connection:
         for table in metadata.sorted_tables:
             if table.name != "alembic_version":
-                written[table.name] = row = {column.name: value_of(table.name, column) for column in table.columns}
+                written[table.name] = row = {
+                    column.name: value_of(table.name, column) for column in table.columns if not column.computed
+                }
                 connection.execute(table.insert(), [row])
     return rows(database, written)
 

@@ -18,12 +18,12 @@ from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
 from workers import sweep
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-OPEN = Message.state.in_(OPEN_AT_PROVIDER)  # a set: in any order
+OPEN = Message.phase.in_(OPEN_AT_PROVIDER)  # a set: in any order
 QUERIES = {
     "ix_messages_open": select(func.min(Message.submitted_at)).where(Message.account == ACCOUNT, OPEN),
     "ix_messages_deadline": select(Message.id).where(OPEN, Message.deadline < NOW),
     "ix_messages_unknown": select(Message.id).where(
-        Message.account == ACCOUNT, Message.state == MessageState.UNKNOWN, Message.not_before <= NOW
+        Message.account == ACCOUNT, Message.phase == MessageState.UNKNOWN, Message.not_before <= NOW
     ),
     "ix_batches_busy": select(Batch.id).where(*leases.BUSY, Batch.state == BatchState.LEASED, Batch.lease_until < NOW),
     "ix_batches_due": select(Batch.id).where(Batch.account == ACCOUNT, Batch.state == BatchState.PLANNED),

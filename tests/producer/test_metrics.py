@@ -248,7 +248,7 @@ def test_a_scrape_reads_no_message_but_by_an_index_and_is_kept_for_a_while(datab
     assert b"drumline_" in first
     of_messages = [statement for statement in statements if "FROM messages" in statement]
     assert not [statement for statement in of_messages if "count(" in statement.lower()]
-    assert {"account" in statement and "state" in statement for statement in of_messages} == {True}
+    assert {"account" in statement and "phase" in statement for statement in of_messages} == {True}
 
 
 def test_a_database_that_is_away_is_a_metric_and_no_error(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

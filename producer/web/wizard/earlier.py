@@ -41,9 +41,9 @@ def write(database: Database, campaign_id: UUID, which: str, target: BinaryIO) -
     """CSV with a header, row by row; how many bytes. Numbers that were erased are left out."""
     query = select(Message.msisdn, Message.reference).where(Message.campaign_id == campaign_id)
     if which == "delivered":
-        query = query.where(Message.state == MessageState.DELIVERED)
+        query = query.where(Message.phase == MessageState.DELIVERED)
     elif which == "others":
-        query = query.where(Message.state != MessageState.DELIVERED)
+        query = query.where(Message.phase != MessageState.DELIVERED)
     out = io.TextIOWrapper(target, "utf-8", newline="")
     writer = csv.writer(out)
     writer.writerow(("phone", "reference"))
