@@ -42,6 +42,7 @@ _ONE = """\
 provider = "quicksms"
 base_url = "{quicksms}"
 credentials = {{ api_key = "BENCH_QUICKSMS_KEY" }}
+max_connections = 400
 webhook = {{ push = true, secret = "BENCH_SECRET", token = "BENCH_SECRET" }}
 """
 _QIKLI = """\

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from models.phase import in_state
@@ -55,6 +55,15 @@ def extend(session: Session, lease: Lease, now: datetime, seconds: float) -> boo
     return _fenced(session, lease, lease_until=now + timedelta(seconds=seconds))
 
 
+_HOLD: Final = (
+    select(Batch.id, Batch.lease_token, Campaign.state)
+    .join(Campaign, Campaign.id == Batch.campaign_id)
+    .where(Batch.id.in_(bindparam("batches", expanding=True)), Batch.state == BatchState.LEASED)
+    .order_by(Batch.id)
+    .with_for_update(of=Batch)
+)
+
+
 def hold(session: Session, lease: Lease) -> CampaignState | None:
     """Lock the lease for this transaction and say the campaign's state. None: the lease is lost."""
     return hold_all(session, [lease]).get(lease)
@@ -62,14 +71,8 @@ def hold(session: Session, lease: Lease) -> CampaignState | None:
 
 def hold_all(session: Session, leases: Sequence[Lease]) -> dict[Lease, CampaignState]:
     """The same for several, locked in a fixed order; without those that are lost."""
-    query = (
-        select(Batch.id, Batch.lease_token, Campaign.state)
-        .join(Campaign, Campaign.id == Batch.campaign_id)
-        .where(Batch.id.in_([lease.batch_id for lease in leases]), Batch.state == BatchState.LEASED)
-        .order_by(Batch.id)
-        .with_for_update(of=Batch)
-    )
-    found = {(batch, token): state for batch, token, state in session.execute(query)}
+    rows = session.execute(_HOLD, {"batches": [lease.batch_id for lease in leases]})
+    found = {(batch, token): state for batch, token, state in rows}
     return {lease: state for lease in leases if (state := found.get((lease.batch_id, lease.token))) is not None}
 
 

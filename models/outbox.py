@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Table, or_, select
+from sqlalchemy import Table, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from models.bulk import insert_missing
@@ -51,18 +52,19 @@ def note_campaign(session: Session, campaign_id: UUID, kind: str, detail: str, n
     insert_missing(session, _OUTBOX, _COLUMNS, rows)
 
 
+_LISTENING: Final = (
+    select(Campaign.id, EventEndpoint.id)
+    .join(EventEndpoint, or_(EventEndpoint.campaign_id == Campaign.id, EventEndpoint.api_key_id == Campaign.api_key_id))
+    .where(Campaign.id.in_(bindparam("campaigns", expanding=True)), EventEndpoint.removed_at.is_(None))
+)
+
+
 def _endpoints(session: Session, campaigns: set[UUID]) -> dict[UUID, list[UUID]]:
     """Which endpoints listen to which of these campaigns."""
     if not campaigns:
         return {}
-    of_campaign = or_(EventEndpoint.campaign_id == Campaign.id, EventEndpoint.api_key_id == Campaign.api_key_id)
-    query = (
-        select(Campaign.id, EventEndpoint.id)
-        .join(EventEndpoint, of_campaign)
-        .where(Campaign.id.in_(campaigns), EventEndpoint.removed_at.is_(None))
-    )
     found: dict[UUID, list[UUID]] = {}
-    for campaign_id, endpoint_id in session.execute(query):
+    for campaign_id, endpoint_id in session.execute(_LISTENING, {"campaigns": list(campaigns)}):
         found.setdefault(campaign_id, []).append(endpoint_id)
     return found
 

@@ -8,7 +8,7 @@ import asyncio
 import select
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
@@ -267,6 +267,26 @@ async def next_chunk(response: aiohttp.ClientResponse, mark: Mark) -> bytes:
         # aiohttp takes any end of the connection for the end of such a body; a reset is not one.
         raise Fault(Reason.TRUNCATED, "reset within a body of unknown length")
     return chunk
+
+
+def plain_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """An answer's headers by their names in small letters: of each the first value, of codings all."""
+    found: dict[str, str] = {}
+    for name, value in raw:
+        key = _decoded(name).lower()
+        if key not in found:
+            found[key] = _decoded(value)
+        elif key == "content-encoding":
+            found[key] += f", {_decoded(value)}"
+    return found
+
+
+def _decoded(raw: bytes) -> str:
+    """UTF-8 where it is that, else Latin-1, which every byte has a letter in."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _ends_with_connection(response: aiohttp.ClientResponse) -> bool:

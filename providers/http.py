@@ -19,7 +19,15 @@ from typing import Protocol, Self
 import aiohttp
 
 from providers.bodies import BadCoding, TooLarge, expand
-from providers.connection import ConnectionSettings, Gate, Line, check_head, next_chunk, patience
+from providers.connection import (
+    ConnectionSettings,
+    Gate,
+    Line,
+    check_head,
+    next_chunk,
+    patience,
+    plain_headers,
+)
 from providers.faults import Fault, Reason, fitting
 from providers.mark import Mark, watched
 from providers.transport import HttpxCarrier
@@ -44,7 +52,7 @@ class _Answer(Protocol):
     @property
     def status(self) -> int: ...
     @property
-    def headers(self) -> Mapping[str, str]: ...
+    def headers(self) -> Mapping[str, str]: ...  # as `plain_headers` writes them
     async def chunk(self) -> bytes: ...
     async def close(self) -> None: ...
 
@@ -151,7 +159,7 @@ def _verdict(fault: Fault, mark: Mark, request: Request) -> WireError:
 async def _whole_body(answer: _Answer, limit: int, mark: Mark) -> bytes:
     try:
         body = await _capped(answer, limit, mark)
-        return expand(body, answer.headers.get("Content-Encoding", ""), limit)
+        return expand(body, answer.headers.get("content-encoding", ""), limit)
     except TooLarge as error:
         raise Fault(Reason.BODY_TOO_LARGE, str(error)) from None
     except BadCoding as error:
@@ -178,7 +186,7 @@ class _LeanAnswer:
         self._response = response
         self._mark = mark
         self.status: int = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.headers: Mapping[str, str] = plain_headers(response.raw_headers)
 
     async def chunk(self) -> bytes:
         return await next_chunk(self._response, self._mark)

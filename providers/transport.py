@@ -13,7 +13,16 @@ import aiohttp
 import httpx
 from multidict import CIMultiDict
 
-from providers.connection import ConnectionSettings, Gate, Line, checked_url, next_chunk, patience, tls_context
+from providers.connection import (
+    ConnectionSettings,
+    Gate,
+    Line,
+    checked_url,
+    next_chunk,
+    patience,
+    plain_headers,
+    tls_context,
+)
 from providers.faults import Fault, Reason, fault_of, fitting
 from providers.mark import Mark
 from providers.wire import Request
@@ -197,7 +206,7 @@ class HttpxAnswer:
         # Past httpx's own iterator, which counts and times what nobody here reads.
         self._chunks = aiter(response.stream)  # type: ignore[arg-type]  # both transports give an AsyncByteStream
         self.status = response.status_code
-        self.headers = response.headers
+        self.headers = plain_headers(response.headers.raw)
 
     async def chunk(self) -> bytes:
         try:

@@ -64,7 +64,9 @@ class Reply:
 
     def header(self, name: str) -> str | None:
         """The header's first value, whatever its case; None where the answer has none."""
-        wanted = name.lower()
+        found = self.headers.get(wanted := name.lower())
+        if found is not None:  # the client writes all names small
+            return found
         return next((value for key, value in self.headers.items() if key.lower() == wanted), None)
 
     def json(self) -> object:

@@ -15,6 +15,7 @@ from workers.runtime import AccountRuntime, Runtime
 from workers.toll import ACCOUNT_HORIZON, Toll, campaign_budget, sender_budget
 
 WAVE: Final = 64  # requests whose intents share a transaction
+WAVE_UNLIMITED: Final = 256  # where only the machine sets the pace: a transaction costs as much as some fifty requests
 
 # While more urgent work goes on: only slots that it left over, and one in twenty all the same.
 POLITE_HORIZON: Final = 0.03
@@ -58,7 +59,7 @@ class Way:
         ahead = POLITE_HORIZON if self._outranked else usual
         if any(toll.strict for toll in self.tolls):
             ahead = min(ahead, ACCOUNT_HORIZON)
-        return Stride(WAVE, ahead, min(lead, ahead))
+        return Stride(WAVE if budget.windows else WAVE_UNLIMITED, ahead, min(lead, ahead))
 
     def went(self, cost: Cost) -> None:
         """A request was granted. The larger it is, the later the next one that insists."""

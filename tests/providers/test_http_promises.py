@@ -273,9 +273,18 @@ async def test_header_names_have_no_case_and_elapsed_is_in_seconds() -> None:
         send: Send = client.send
         started = time.perf_counter()
         reply = await send(request_to(server))
-        assert reply.header("retry-after") == reply.headers["RETRY-AFTER"] == "7"
+        assert reply.header("retry-after") == reply.header("RETRY-AFTER") == "7"
         assert reply.header("X-Missing") is None
         assert 0 < reply.elapsed <= time.perf_counter() - started
+
+
+async def test_of_a_header_that_comes_twice_the_first_counts() -> None:
+    twice = "Retry-After: 7\r\nretry-after: 9\r\nX-Name: caf\u00e9"
+    async with RawServer(replies(answer(headers=twice))) as server, HttpClient() as client:
+        send: Send = client.send
+        reply = await send(request_to(server))
+        assert reply.header("Retry-After") == "7"
+        assert reply.header("X-Name") == "caf\u00e9"
 
 
 def test_a_mark_allows_one_write_and_none_after_the_verdict() -> None:
