@@ -35,7 +35,7 @@ from workers.chunks import Cap, cut
 from workers.decide import decide_each
 from workers.departure import depart
 from workers.gate import Cost, Door, Pass, Wait
-from workers.intents import Intent, Taken, attempt_row, close, look, take
+from workers.intents import Intended, Intent, Taken, attempt_row, close, look, take, write_intents
 from workers.readings import Answer, failed, outcome_of, reason_of, status_of, word_of
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
@@ -228,7 +228,7 @@ class BatchWork:
         rows = [(chunk, attempt_row(self.account.name, policy, self.lease, chunk)) for chunk in chunks]
         began = time.monotonic()
         try:
-            state, stays = await self.account.intents.write(Intent(self.lease, rows, self.brief.caps))
+            state, stays = await self._intend(Intent(self.lease, rows, self.brief.caps))
         except self.runtime.database_errors:
             self._ground(chunks, permits)
             raise
@@ -241,6 +241,13 @@ class BatchWork:
         for chunk, permit in zip(chunks, permits, strict=True):
             await self._fly(self._only(chunk, stays), permit, began + BOARDING)
         return True
+
+    async def _intend(self, intent: Intent) -> Intended:
+        """Those of a campaign with caps by themselves: their lock goes to one transaction at a time, and whoever waited
+        for it with other campaigns' counters in hand would cross those who record answers."""
+        if intent.caps:
+            return (await self.runtime.write(write_intents, [intent], self.runtime.now()))[0]
+        return await self.account.intents.write(intent)
 
     def _ground(self, chunks: Sequence[Chunk], permits: Sequence[Pass]) -> None:
         """The connection broke while the intents were committed: they may be there, but nothing left. Saying so spares

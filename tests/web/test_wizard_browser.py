@@ -47,6 +47,7 @@ async def finish(page: Page, text: str = "Hi {{ name }}") -> None:
     await page.locator("[name=account-quicksms]").check()
     await on(page, "check")
     await page.get_by_role("link", name="Start campaign…").click()
+    await page.wait_for_url("**/start?how=start")
 
 
 async def audit(page: Page) -> None:
