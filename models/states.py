@@ -1,6 +1,6 @@
 """The states of campaigns, batches and messages, and every allowed transition with its reason.
 
-Decisions here are pure; `models.transitions` applies them to rows.
+Decisions here are pure; `models.moves` applies them to rows.
 """
 
 from __future__ import annotations
