@@ -12,6 +12,7 @@ from sqlalchemy import Table, func, insert, select
 from sqlalchemy.orm import Session
 
 from models.database import Database
+from models.number_index import add_numbers
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import Batch, Campaign, CampaignCount, InboxPage, Message
 
@@ -117,6 +118,7 @@ def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> None:
         _copy(session, rows)
     else:
         session.connection().execute(insert(_MESSAGES), list(rows))
+    add_numbers(session, [(row["msisdn"], row["id"].hex) for row in rows])
 
 
 def _copy(session: Session, rows: Sequence[dict[str, Any]]) -> None:

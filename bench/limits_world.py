@@ -29,6 +29,7 @@ from config.settings import ROOT, Settings
 from models.copying import insert_flat
 from models.database import Database
 from models.moves import add_counts
+from models.number_index import add_numbers
 from models.plain import trail_line
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import Attempt, Batch, Campaign, Lane, Message
@@ -309,6 +310,7 @@ def _write_rows(
     with running.database.write() as session:
         session.connection().execute(insert(Batch), batches)
         insert_flat(session, Message, ("id", "batch_id", "row_no", "msisdn"), values, same)
+        add_numbers(session, zip(values[3::4], values[::4], strict=True))
 
 
 def left_by(running: World, campaign_id: UUID) -> tuple[int, datetime | None]:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from config.accounts import Account, Counts, Limit, Webhook
 from models.database import Database
 from models.moves import Move, apply_moves
+from models.number_index import add_numbers
 from models.states import BatchState, CampaignState, CanaryState, MessageState
 from models.tables import AccountStatus, Batch, Campaign, CampaignCount, CampaignEvent, CampaignSample, Message, Reject
 from models.types import new_id
@@ -154,6 +155,7 @@ def _messages(session: Session, campaign: Campaign, scene: Scene, at: datetime) 
     states += [state for state, n in scene.states.items() if state is M.QUEUED for _ in range(n)]
     rows = [_message(chance, campaign, batch.id, row, state, at) for row, state in enumerate(states, 1)]
     session.connection().execute(insert(Message), rows)
+    add_numbers(session, [(row["msisdn"], row["id"].hex) for row in rows])
     counted = Counter((row["account"], row["state"]) for row in rows)
     session.execute(
         insert(CampaignCount),

@@ -29,9 +29,11 @@ SHORTENED: Mapping[str, frozenset[str]] = {"messages": frozenset({"trail"}), "in
 """Of a history the times and states stay, without the notes. Of an incoming message's id a digest stays, so that a
 repeat is still known as one."""
 
-GONE = frozenset({"inbox", "delivery_reports", "idempotent_answers", "outbox", "drafts", "draft_pieces"})
+GONE = frozenset(
+    {"inbox", "delivery_reports", "idempotent_answers", "outbox", "drafts", "draft_pieces", "message_numbers"}
+)
 """Tables whose rows are deleted: what they were for is done, and their figures stand with the messages. Drafts go by
-themselves after a week without a touch (`producer.drafts`)."""
+themselves after a week without a touch (`producer.drafts`), numbers with those of their messages (by a trigger)."""
 
 BY_REQUEST = frozenset({"suppressions", "suppression_digests"})
 """Who must not be written to has to stay known; only `drumline erase` and the person's own wish change these."""

@@ -240,13 +240,26 @@ class Message(Base):
               postgresql_where=sql("phase = 'queued' AND expires_at IS NOT NULL"),
               sqlite_where=sql("phase = 'queued' AND expires_at IS NOT NULL")),
         Index("ix_messages_state", "campaign_id", "phase", "row_no"),  # all lists; whether all are final
-        Index("ix_messages_msisdn", "msisdn"),  # one message's history; who was written to lately, for the caps
     )  # fmt: skip
 
     @property
     def ref(self) -> str:
         """Our client reference on the wire: stable per message, renewed only after a remembered refusal."""
         return client_ref(self.id, self.ref_round)
+
+
+class MessageNumber(Base):
+    """The messages to a number, for its history and the frequency caps: an index that is a table. Whoever inserts
+    messages fills it (`models.number_index`), triggers empty it. PostgreSQL writes an entry into every index of
+    `messages` each time a message moves; in one of numbers these stand at random places, and where millions are kept it
+    is larger than the memory."""
+
+    __tablename__ = "message_numbers"
+
+    msisdn: Mapped[str] = mapped_column(String(17), primary_key=True)
+    message_id: Mapped[UUID] = mapped_column(primary_key=True)
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - as the library declares it
 
 
 def client_ref(message_id: UUID, ref_round: int) -> str:

@@ -20,11 +20,12 @@ from sqlalchemy.orm import Session, aliased
 
 from models.database import Database
 from models.moves import add_counts
+from models.number_index import add_numbers
 from models.plain import trail_line
 from models.queries import note_event
 from models.states import CampaignState, MessageState
 from models.steering import steering_of
-from models.tables import Batch, Campaign, CampaignCount, Message
+from models.tables import Batch, Campaign, CampaignCount, Message, MessageNumber
 from models.types import new_id
 from producer import quota
 from producer.campaigns import CampaignError, find, start
@@ -135,8 +136,9 @@ def _proven(source_id: UUID) -> tuple[ColumnElement[bool], ...]:
     retried = (
         select(again.id)
         .join(retry, retry.id == again.campaign_id)
+        .join(MessageNumber, MessageNumber.message_id == again.id)
         .where(
-            again.msisdn == Message.msisdn,
+            MessageNumber.msisdn == Message.msisdn,
             retry.origin_id == source_id,
             retry.state.not_in((CampaignState.FAILED, CampaignState.CANCELLED)),
         )
@@ -244,6 +246,7 @@ class _Copy:
             for table, rows in ((Batch, batches), (Message, messages)):
                 if rows:
                     session.connection().execute(insert(table), rows)
+            add_numbers(session, [(row["msisdn"], row["id"].hex) for row in messages])
             add_counts(session, _counted(messages))
             campaign.import_until = now + LEASE
             if last:

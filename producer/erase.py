@@ -33,6 +33,7 @@ from models.tables import (
     InboundMessage,
     InboxPage,
     Message,
+    MessageNumber,
     OutboxEvent,
     Reject,
     Source,
@@ -106,7 +107,8 @@ def _open_messages(session: Session, number: str) -> list[str]:
     query = (
         select(Message.id, Message.state, Message.account, Campaign.id, Campaign.state)
         .join(Campaign, Campaign.id == Message.campaign_id)
-        .where(Message.msisdn == number, Message.state.in_(NOT_FINAL))
+        .join(MessageNumber, MessageNumber.message_id == Message.id)
+        .where(MessageNumber.msisdn == number, Message.state.in_(NOT_FINAL))
         .order_by(Message.id)
     )
     return [
@@ -192,8 +194,13 @@ def _left_alone(session: Session, digits: str) -> tuple[str, ...]:
 
 def _messages(session: Session, number: str) -> Erased:
     """Everything that is known by its message. Looked at again under lock: an import may have come between."""
-    query = select(Message.id, Message.state, Message.batch_id).where(Message.msisdn == number).order_by(Message.id)
-    rows = session.execute(query.with_for_update()).all()
+    query = (
+        select(Message.id, Message.state, Message.batch_id)
+        .join(MessageNumber, MessageNumber.message_id == Message.id)
+        .where(MessageNumber.msisdn == number)
+        .order_by(Message.id)
+    )
+    rows = session.execute(query.with_for_update(of=Message)).all()
     if any(state in NOT_FINAL for _, state, _ in rows):
         raise EraseRefused("nothing was erased: a message to it was imported just now")
     ids = [message_id for message_id, _, _ in rows]

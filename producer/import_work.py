@@ -84,6 +84,11 @@ class Slice(NamedTuple):
     segments: int
     row: int
 
+    def numbers(self) -> Iterator[tuple[str, str]]:
+        """Each message's MSISDN and id."""
+        ids, numbers = (self.messages[MESSAGE.index(name) :: len(MESSAGE)] for name in ("id", "msisdn"))
+        return zip(numbers, ids, strict=True)
+
 
 @dataclass(slots=True)
 class _Carrier:

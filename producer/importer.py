@@ -28,6 +28,7 @@ from models.copying import insert_flat, insert_rows
 from models.database import Database
 from models.imports import close_failed, close_stopped, take_back
 from models.moves import add_counts
+from models.number_index import add_numbers
 from models.queries import note_event
 from models.states import CampaignState, MessageState
 from models.steering import steering_of
@@ -174,6 +175,7 @@ class Importer:
                 raise CampaignError("state", f"the campaign became {campaign.state} while it was imported")
             insert_rows(session, Batch, BATCH, part.batches)
             insert_flat(session, Message, MESSAGE, part.messages, part.same)
+            add_numbers(session, part.numbers())
             insert_rows(session, Reject, REJECT, part.rejects)
             queued = str(MessageState.QUEUED)
             tally(session, Tally.IMPORTED, "", ("accepted",), part.accepted - job.accepted)

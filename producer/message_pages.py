@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from models.leases import BUSY
 from models.phase import in_state, phase_of
 from models.states import BatchState, MessageState
-from models.tables import Batch, Message
+from models.tables import Batch, Message, MessageNumber
 
 LOOK = 10_000
 """Rows that one page looks through for an account."""
@@ -111,11 +111,14 @@ def _in_phase(phase: MessageState, states: Sequence[MessageState], campaign_id: 
 
 
 def _messages(session: Session, places: Sequence[Place]) -> Sequence[Message]:
-    """By their ids as a list: what PostgreSQL guesses of a document of ids lets it read whole tables."""
+    return sorted(_by_id(session, [message_id for _, message_id in places]), key=_place)
+
+
+def _by_id(session: Session, ids: Sequence[UUID]) -> list[Message]:
+    """As lists: what PostgreSQL guesses of a document of ids, or of a join, lets it read whole tables."""
     found: list[Message] = []
-    for start in range(0, len(places), AT_ONCE):
-        ids = [message_id for _, message_id in places[start : start + AT_ONCE]]
-        found += sorted(session.execute(select(Message).where(Message.id.in_(ids))).scalars(), key=_place)
+    for start in range(0, len(ids), AT_ONCE):
+        found += session.execute(select(Message).where(Message.id.in_(ids[start : start + AT_ONCE]))).scalars()
     return found
 
 
@@ -124,31 +127,31 @@ def _place(message: Message) -> Place:
 
 
 def _of_number(session: Session, wanted: Wanted, msisdn: str) -> list[Message]:
-    """By the index of numbers: SQLite would rather walk the campaign, which holds a million others."""
-    query = (
-        select(Message)
-        .with_hint(Message, "INDEXED BY ix_messages_msisdn", "sqlite")
-        .where(Message.msisdn == msisdn, Message.campaign_id == wanted.campaign_id)
-        .limit(MOST_OF_NUMBER)
-    )
+    """By the number: the campaign holds a million others."""
+    ids = session.execute(select(MessageNumber.message_id).where(MessageNumber.msisdn == msisdn)).scalars().all()
+    found = _by_id(session, _in_campaign(session, ids, wanted.campaign_id))
     return [
         message
-        for message in sorted(session.execute(query).scalars(), key=_place)
+        for message in sorted(found, key=_place)[:MOST_OF_NUMBER]
         if wanted.account in (None, message.account)
         and (not wanted.states or message.state in wanted.states)
         and (wanted.after is None or _place(message) > wanted.after)
     ]
 
 
+def _in_campaign(session: Session, ids: Sequence[UUID], campaign_id: UUID) -> list[UUID]:
+    """Compared here: given the campaign, SQLite would rather walk it than look these up."""
+    found: list[UUID] = []
+    for start in range(0, len(ids), AT_ONCE):
+        query = select(Message.id, Message.campaign_id).where(Message.id.in_(ids[start : start + AT_ONCE]))
+        found += [message_id for message_id, campaign in session.execute(query) if campaign == campaign_id]
+    return found
+
+
 def of_number(session: Session, msisdn: str, before: UUID | None, limit: int) -> Sequence[Message]:
     """Messages to a number over all campaigns, the newest first; `before`: an id, to go on from."""
-    query = (
-        select(Message)
-        .with_hint(Message, "INDEXED BY ix_messages_msisdn", "sqlite")
-        .where(Message.msisdn == msisdn)
-        .order_by(Message.id.desc())
-        .limit(limit)
-    )
+    query = select(MessageNumber.message_id).where(MessageNumber.msisdn == msisdn)
     if before is not None:
-        query = query.where(Message.id < before)
-    return session.execute(query).scalars().all()
+        query = query.where(MessageNumber.message_id < before)
+    ids = session.execute(query.order_by(MessageNumber.message_id.desc()).limit(limit)).scalars().all()
+    return sorted(_by_id(session, ids), key=lambda message: message.id, reverse=True)

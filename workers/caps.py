@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from models.moves import Move
 from models.states import OPEN_AT_PROVIDER, MessageState
 from models.steering import Caps
-from models.tables import Campaign, Message
+from models.tables import Campaign, Message, MessageNumber
 
 LOCK = 0x64726D6C63617073  # "drmlcaps": PostgreSQL's advisory lock for intents of capped campaigns
 
@@ -67,10 +67,11 @@ def contacts(session: Session, caps: Caps, numbers: set[str], now: datetime) -> 
     lately = now - timedelta(seconds=caps.repeat or 0)
     text = func.coalesce(Message.text, Campaign.common_text)
     query = (
-        select(Message.msisdn, Message.id, Message.attempted_at, case((Message.attempted_at > lately, text)))
+        select(MessageNumber.msisdn, Message.id, Message.attempted_at, case((Message.attempted_at > lately, text)))
+        .join(Message, Message.id == MessageNumber.message_id)
         .join(Campaign, Campaign.id == Message.campaign_id)
         .where(
-            Message.msisdn.in_(sorted(numbers)),
+            MessageNumber.msisdn.in_(sorted(numbers)),
             Message.attempted_at > since,
             _REACHED,
         )

@@ -6,17 +6,21 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import insert, select
+import orjson
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import leases, queries
 from models.bulk import among
+from models.copying import insert_flat
 from models.forgotten import suppressed
 from models.leases import Lease, Terms
 from models.moves import Home, Move, apply_expected, apply_moves
+from models.plain import moment
 from models.queries import due_messages
 from models.states import CampaignState, MessageState
 from models.steering import Caps
@@ -105,26 +109,24 @@ def _against_caps(session: Session, caps: Caps | None, due: Sequence[Due], now: 
     return moves_against(session, caps, [Candidate(one.id, one.message.msisdn, one.message.text) for one in due], now)
 
 
-def attempt_row(account: str, policy: LookUpPolicy, lease: Lease, chunk: Chunk) -> dict[str, object]:
+AttemptRow = tuple[Any, ...]
+"""The values of `ATTEMPT`, as the database keeps them."""
+ATTEMPT: Final = ("id", "account", "batch_id", "messages", "segments", "message_ids", "body")
+
+
+def attempt_row(account: str, policy: LookUpPolicy, lease: Lease, chunk: Chunk) -> AttemptRow:
     """The request's row in `attempts`; its bytes are kept where a replay may have to repeat them."""
     cost = chunk.cost
-    return {
-        "id": chunk.attempt_id,
-        "account": account,
-        "kind": "submit",
-        "batch_id": lease.batch_id,
-        "messages": cost.messages,
-        "segments": cost.segments,
-        "message_ids": [one.message.id for one in chunk.due],
-        "body": chunk.request.body if policy.by is LookUpBy.REPLAY else None,
-    }
+    ids = orjson.dumps([one.message.id for one in chunk.due]).decode()
+    body = chunk.request.body if policy.by is LookUpBy.REPLAY else None
+    return (chunk.attempt_id.hex, account, lease.batch_id.hex, cost.messages, cost.segments, ids, body)
 
 
 class Intent(NamedTuple):
     """What one batch is about to send: its chunks with their attempts' rows, and what caps its campaign."""
 
     lease: Lease
-    rows: Sequence[tuple[Chunk, dict[str, object]]]
+    rows: Sequence[tuple[Chunk, AttemptRow]]
     caps: Caps | None = None
 
     @property
@@ -158,12 +160,11 @@ def _of(intent: Intent, stays: frozenset[UUID]) -> frozenset[UUID]:
 
 def _write(session: Session, intents: Sequence[Intent], capped: frozenset[UUID], now: datetime) -> frozenset[UUID]:
     """The messages that were not queued any more."""
-    rows = [
-        {**row, "started_at": now} for one in intents for chunk, row in one.rows if not capped.issuperset(chunk.ids)
-    ]
+    rows = [row for one in intents for chunk, row in one.rows if not (capped and capped.issuperset(chunk.ids))]
     if not rows:
         return frozenset()
-    session.connection().execute(insert(Attempt), rows)
+    same = {"kind": "submit", "started_at": moment(now, session.get_bind().dialect.name)}
+    insert_flat(session, Attempt, ATTEMPT, list(chain.from_iterable(rows)), same)
     moves: dict[Home, list[Move]] = defaultdict(list)
     for lease, chunks, _ in intents:
         moves[Home(lease.campaign_id, lease.account)] += [

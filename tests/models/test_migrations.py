@@ -32,7 +32,7 @@ from sqlalchemy import (
 import models.migrations
 from models.database import Database, DatabaseError
 from models.states import CampaignState, MessageState
-from models.tables import Base, Campaign, Message
+from models.tables import Base, Campaign, Message, MessageNumber
 from tests.support.postgres_server import EmbeddedPostgres
 from tests.support.rows import add_batch, add_campaign, add_messages
 
@@ -132,6 +132,14 @@ def test_rows_written_under_any_version_survive_every_step_up_and_down_again(bar
     for revision in [*reversed(later[:-1]), since] if later else []:
         bare.migrate(revision)
         assert rows(bare, written) == written, f"lost on the way down to {revision}"
+
+
+def test_numbers_of_messages_that_were_there_before_their_index_are_found(bare: Database) -> None:
+    bare.migrate("0140")
+    write_rows(bare)
+    bare.migrate()
+    with bare.read() as session:
+        assert session.execute(select(MessageNumber.msisdn, MessageNumber.message_id)).all() == [("words", ID)]
 
 
 Rows = dict[str, dict[str, Any]]

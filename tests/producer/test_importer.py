@@ -19,7 +19,7 @@ from sqlalchemy import select
 from models.database import Database
 from models.queries import counts, recount
 from models.states import CampaignState, MessageState
-from models.tables import Batch, CampaignCount, Message, Source
+from models.tables import Batch, CampaignCount, Message, MessageNumber, Source
 from producer import campaigns, import_feed
 from producer.campaigns import CampaignError
 from producer.dispatch import dispatch
@@ -73,6 +73,8 @@ def test_every_row_becomes_a_message_or_a_reject(database: Database, way: dict[s
     assert Counter(message.account for message in found) == {"qikli": 700, "quicksms": 300}
     assert [reject.code for reject in rejects_of(database, campaign_id)] == ["duplicate", "number_letters"]
     with database.read() as session:
+        numbers = session.execute(select(MessageNumber.msisdn, MessageNumber.message_id)).all()
+        assert sorted(numbers) == sorted((message.msisdn, message.id) for message in found)
         assert counts(session, campaign_id) == recount(session, campaign_id)
     sizes = Counter(message.batch_id for message in found)
     assert {batch.id: batch.size for batch in batches_of(database, campaign_id)} == sizes
@@ -94,7 +96,7 @@ def test_a_file_that_breaks_at_its_end_leaves_nothing(database: Database, way: d
     with pytest.raises(FileError, match="nothing of it was imported"):
         importer(database, **way).run(campaign_id, saved(tmp_path, BROKEN))
     with database.read() as session:
-        for table in (Message, Batch, CampaignCount):
+        for table in (Message, MessageNumber, Batch, CampaignCount):
             assert session.execute(select(table)).first() is None
     campaign = campaign_of(database, campaign_id)
     assert (campaign.state, campaign.rows_total) == (CampaignState.FAILED, 0)
@@ -333,7 +335,7 @@ def test_what_a_dead_importer_left_is_taken_back(database: Database, monkeypatch
     campaign = campaign_of(database, campaign_id)
     assert (campaign.state, campaign.rows_total) == (CampaignState.FAILED, 0)
     with database.read() as session:
-        for table in (Message, Batch, CampaignCount):
+        for table in (Message, MessageNumber, Batch, CampaignCount):
             assert session.execute(select(table)).first() is None
 
 

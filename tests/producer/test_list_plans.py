@@ -17,8 +17,9 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from models.database import Database
-from models.states import CampaignState, MessageState
-from models.tables import Campaign, CampaignEvent, DeliveryReport, InboundMessage, Message, Reject, Suppression
+from models.number_index import add_numbers
+from models.states import BatchState, CampaignState, MessageState
+from models.tables import Batch, Campaign, CampaignEvent, DeliveryReport, InboundMessage, Message, Reject, Suppression
 from models.types import new_id
 from producer import exports, figures, inbound
 from producer.api import campaigns, suppressions
@@ -31,6 +32,7 @@ from tests.support.rows import add_batch, add_campaign
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MANY = 16_000  # so many that reading them all is no planner's choice for a hundred of them
 QUARTER = MANY // 4
+IN_BATCH = 500  # of so many that reading all is no choice for one of them
 RARE = (MessageState.FAILED, MessageState.HELD, MessageState.UNKNOWN, MessageState.SUBMITTING)
 BIG = UUID(int=7)
 Look = Callable[[Database], object]
@@ -42,8 +44,11 @@ def fill(database: Database) -> None:
             rare = n % 40 == 0
             add_campaign(session, NOW, id=BIG if n == 0 else new_id(), route={"acme": 1, "rare": 1},
                          state=CampaignState.RUNNING if rare else CampaignState.COMPLETED)  # fmt: skip
-        batch = add_batch(session, BIG, NOW)
-        session.execute(insert(Message), [_message(batch, n) for n in range(MANY)])
+        batches = [add_batch(session, BIG, NOW) for _ in range(MANY // IN_BATCH)]
+        session.get_one(Batch, batches[-1]).state = BatchState.LEASED  # the one with the message that is leaving
+        rows = [_message(batches[n // IN_BATCH], n) for n in range(MANY)]
+        session.execute(insert(Message), rows)
+        add_numbers(session, [(row["msisdn"], row["id"].hex) for row in rows])
         session.execute(insert(InboundMessage), [_inbound(n) for n in range(MANY)])
         session.execute(insert(DeliveryReport), [_report(n) for n in range(MANY)])
         session.execute(

@@ -17,10 +17,11 @@ from producer.control import steer
 from providers.wire import Request
 from tests.steering.test_planner import WINDOW, due
 from tests.steering.world import START, World, new_york, uk
+from tests.support.scripted import QUERY
 from workers.brief import Brief, brief_of, defer
 from workers.caps import Candidate, Contact, judge, moves_against, span
 from workers.chunk import Chunk
-from workers.intents import Intent, close, look, write_intents
+from workers.intents import Intent, attempt_row, close, look, write_intents
 
 NOTHING = Caps(0, 86_400, 0)
 NOBODY = UUID(int=9)
@@ -190,8 +191,7 @@ def intent_of(world: World, template: str, caps: Caps) -> Intent:
     with world.database.read() as session:
         first, *_ = look(session, taken, Brief(), world.now, 10, no_key).due
     chunk = Chunk(new_id(), (first,), Request("POST", "http://127.0.0.1:1/", {}))
-    attempt = {"id": chunk.attempt_id, "account": "qikli", "kind": "submit", "messages": 1, "segments": 1}
-    return Intent(taken, [(chunk, attempt)], caps)
+    return Intent(taken, [(chunk, attempt_row("qikli", QUERY, taken, chunk))], caps)
 
 
 def test_of_two_campaigns_that_write_their_intents_at_once_one_passes(world: World) -> None:
@@ -214,7 +214,7 @@ def test_of_two_campaigns_in_one_transaction_one_passes(world: World) -> None:
     with world.database.write() as session:
         answers = write_intents(session, intents, world.now)
     assert [(state, len(stays)) for state, stays in answers] == [(CampaignState.RUNNING, 0), (CampaignState.RUNNING, 1)]
-    written = [intent.rows[0][1]["id"] for intent in intents]
+    written = [intent.rows[0][0].attempt_id for intent in intents]
     with world.database.read() as session:
         assert [session.get(Attempt, one) is not None for one in written] == [True, False]
 

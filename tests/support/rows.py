@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from models.moves import add_counts
+from models.number_index import add_numbers
 from models.segments import Encoding
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import Batch, Campaign, Lane, Message
@@ -68,6 +69,7 @@ def add_messages(session: Session, campaign_id: UUID, batch_id: UUID, many: int,
     rows = [_message(campaign_id, batch_id, row, changes) for row in range(first, first + many)]
     session.add_all(rows)
     session.flush()
+    add_numbers(session, [(row.msisdn, row.id.hex) for row in rows if row.msisdn])
     add_counts(session, Counter((row.campaign_id, row.account, str(row.state)) for row in rows))
     return [row.id for row in rows]
 

@@ -23,10 +23,11 @@ from providers.base import Outgoing
 from providers.wire import Request
 from tests.support.clock import Clock
 from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
+from tests.support.scripted import QUERY
 from workers import sweep
 from workers.chunk import Chunk, Due
 from workers.decide import Position
-from workers.intents import Intent, write_intents
+from workers.intents import Intent, attempt_row, write_intents
 from workers.record import Answered, write_answers
 
 S = MessageState
@@ -100,7 +101,7 @@ class Leases(RuleBasedStateMachine):
         message = Outgoing(str(due[0].id), str(due[0].id), due[0].msisdn, "MyStore", "Hello")
         one = Due(due[0].id, message, Position(0, 0, 1, None))
         chunk = Chunk(attempt, (one,), Request("POST", "http://127.0.0.1:1/", {}))
-        row: dict[str, object] = {"id": attempt, "account": ACCOUNT, "kind": "submit", "batch_id": self.batch}
+        row = attempt_row(ACCOUNT, QUERY, worker.lease, chunk)
         with self.database.write() as session:
             ((state, stays),) = write_intents(session, [Intent(worker.lease, [(chunk, row)])], self.clock())
         assert (state is CampaignState.RUNNING) is mine, "only the present owner may write"
