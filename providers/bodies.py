@@ -7,8 +7,9 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import orjson
 
 MAX_DEPTH = 64  # the deepest documented answer nests seven levels; orjson cannot write back more than 254
 
@@ -35,9 +36,29 @@ def parse_json(body: bytes) -> object:
     twice (which of two ids would count?), NaN and numbers out of range, more than `MAX_DEPTH` levels.
     A lone half of a surrogate pair (a vendor cut an emoji in two) becomes "?": no database could store it.
     """
-    text = _decode(body)
+    value = _plain(body)
+    if value is None:
+        value = _strict(_decode(body))
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        _check_depth(value)
+    return _without_lone_surrogates(value) if _SURROGATE.search(body) else value
+
+
+def _plain(body: bytes) -> object | None:
+    """The value of a body that is exactly what orjson would write of it, which leaves nothing to guess: no key twice,
+    no number that does not fit. None: any other body. In a third of the time that the strict reader takes."""
+    if b'": ' in body or b"\\" in body:  # spaces or escapes: it is not
+        return None
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        value: object = orjson.loads(body)
+        return value if orjson.dumps(value) == body else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+
+
+def _strict(text: str) -> object:
+    try:
+        return _READER.decode(text)
     except json.JSONDecodeError as error:
         raise BadBody(_syntax(text, error)) from None
     except RecursionError:
@@ -46,9 +67,6 @@ def parse_json(body: bytes) -> object:
         raise
     except ValueError:
         raise BadBody("a number has too many digits") from None
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
-        _check_depth(value)
-    return _without_lone_surrogates(value) if _SURROGATE.search(body) else value
 
 
 def rows_before_break(body: bytes, opening: re.Pattern[str]) -> list[dict[str, object]]:
@@ -134,22 +152,19 @@ _READER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constan
 _COMMA = re.compile(r"\s*,\s*")
 
 
-_CONTAINERS = (dict, list)  # asked for by a tuple: `dict | list` takes twice as long
-
-
 def _check_depth(value: object) -> None:
-    level: list[object] = [value]
+    """JSON's readers make dicts and lists and nothing derived from them: their types are enough to know."""
+    level: list[Any] = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node) if isinstance(child, _CONTAINERS)]
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is dict or type(child) is list
+        ]
         if not level:
             return
     raise BadBody(f"nested deeper than {MAX_DEPTH} levels")
-
-
-def _children(node: object) -> Iterable[object]:
-    if isinstance(node, dict):
-        return node.values()
-    return node if isinstance(node, list) else ()
 
 
 def _without_lone_surrogates(value: object) -> object:

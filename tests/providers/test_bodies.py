@@ -23,6 +23,8 @@ REFUSED = {
     "cut in a word": (b'{"a": "hel', "truncated JSON after 10 characters"),
     "two values": (b"{} {}", "not JSON: Extra data at character 3"),
     "a key twice": (b'{"id": 1, "id": 2}', "a key is given twice"),
+    "a key twice, without spaces": (b'{"id":1,"id":2}', "a key is given twice"),
+    "a key twice with one value, without spaces": (b'[{"a":1,"a":1}]', "a key is given twice"),
     "a key twice, deep inside": (b'[{"a": {"id": 1, "id": 1}}]', "a key is given twice"),
     "NaN": (b'{"a": NaN}', "NaN is not JSON"),
     "infinity": (b"[-Infinity]", "-Infinity is not JSON"),
@@ -79,6 +81,9 @@ READ = {
     "deepest": (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)),
     "wide": (json.dumps([{"a": []}] * 100).encode(), [{"a": []}] * 100),
     "the same key in two objects": (b'[{"id": 1}, {"id": 2}]', [{"id": 1}, {"id": 2}]),
+    "more digits than 64 bits have": (b'{"id":123456789012345678901}', {"id": 123456789012345678901}),
+    "a brace in a text": (b'{"a":"}{"}', {"a": "}{"}),
+    "nothing but null": (b"null", None),
     "half an emoji": (rb'{"text": "ok \ud83d"}', {"text": "ok ?"}),
     "a whole emoji": (rb'{"text": "ok \ud83d\ude00"}', {"text": "ok \U0001f600"}),
 }
@@ -96,8 +101,12 @@ def test_what_is_json_is_read(body: bytes, value: object) -> None:
         max_leaves=20,
     )
 )
-def test_every_json_value_survives(value: object) -> None:
-    assert parse_json(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")) == value
+def test_every_json_value_survives_with_spaces_and_without(value: object) -> None:
+    for separators in (None, (",", ":")):
+        written = json.dumps(value, ensure_ascii=False, separators=separators).encode("utf-8", "surrogatepass")
+        read = parse_json(written)
+        assert read == value
+        assert json.dumps(read) == json.dumps(value)  # 1 and 1.0 and true are equal, and not the same
 
 
 @given(st.binary())
