@@ -6,6 +6,7 @@ seen to end without waiting.
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 class Clock:
@@ -30,4 +31,9 @@ class Clock:
 
 def iso(unix: float) -> str:
     """`2026-03-26T12:00:00+00:00`, the form that QuickSMS and Cliqtel print."""
-    return datetime.fromtimestamp(int(unix), UTC).isoformat()
+    return _iso(int(unix))
+
+
+@lru_cache(maxsize=256)
+def _iso(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()

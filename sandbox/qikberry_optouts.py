@@ -53,8 +53,10 @@ class OptOuts:
         }
 
     def blocks(self, to: str, sender: str, service: str, tags: tuple[str, ...]) -> bool:
+        if not (listed := self._by_receiver.get(to)):
+            return False
         values = {"sender": (sender,), "product": (service,), "service": (service,), "tag": tags}
-        return any(one.type == "all" or one.value in values[one.type] for one in self._by_receiver.get(to, ()))
+        return any(one.type == "all" or one.value in values[one.type] for one in listed)
 
     def add(self, receiver: str, kind: str, value: str) -> OptOut:
         """Errors: Invalid."""

@@ -1,5 +1,6 @@
 """Encoding and parts of a text, as the carriers count: GSM-7 160/153 septets, UCS-2 70/67 UTF-16 units."""
 
+from functools import lru_cache
 from math import ceil
 
 _BASIC = frozenset(
@@ -10,6 +11,7 @@ _EXTENDED = frozenset("^{}\\[~]|€\f")
 _GSM = _BASIC | _EXTENDED
 
 
+@lru_cache(maxsize=1024)  # a campaign has few texts, and many recipients of each
 def encoding_and_parts(text: str) -> tuple[str, int]:
     """("GSM-7" or "UCS-2", number of parts); an extension character counts two septets."""
     if _GSM.issuperset(text):
