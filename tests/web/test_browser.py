@@ -119,7 +119,9 @@ async def test_pausing_and_resuming_by_the_keyboard_alone(browser: Browser, stag
         await tab_to(page, "do-resume")
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/resume")
-        await page.keyboard.press("Enter")  # the button has the focus
+        # The browser gives an autofocused button the focus with its first picture, which may come after the load.
+        await expect(page.get_by_role("button", name="Resume")).to_be_focused()
+        await page.keyboard.press("Enter")
         await expect(page.locator("#do-pause")).to_be_visible()
         assert state_of(stage, campaign) is CampaignState.RUNNING
 
