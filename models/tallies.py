@@ -42,6 +42,7 @@ BUCKETS: Mapping[Tally, tuple[float, ...]] = {
     Tally.REPORT_DELAY: (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0),
 }
 SUM, BEYOND = "sum", "+Inf"
+_LABELS = {name: (*(f"{bound:g}" for bound in bounds), BEYOND) for name, bounds in BUCKETS.items()}
 
 FLUSH_SECONDS = 5.0
 MOST_CODES = 100  # codes of outcomes by account: further ones are told together
@@ -59,15 +60,12 @@ def code_label(code: str | None) -> str:
 
 
 def key_of(name: Tally, account: str, labels: Iterable[str] = ()) -> Key:
-    return str(name), account, "|".join(labels)
+    return name.value, account, "|".join(labels)
 
 
 def bucket_keys(name: Tally, account: str, value: float) -> tuple[Key, Key]:
     """The keys that one observation counts in: its bucket and the sum."""
-    bounds = BUCKETS[name]
-    place = bisect_left(bounds, value)
-    bound = f"{bounds[place]:g}" if place < len(bounds) else BEYOND
-    return key_of(name, account, [bound]), key_of(name, account, [SUM])
+    return (name.value, account, _LABELS[name][bisect_left(BUCKETS[name], value)]), (name.value, account, SUM)
 
 
 def tally(session: Session, name: Tally, account: str, labels: Iterable[str] = (), n: float = 1) -> None:
@@ -97,9 +95,10 @@ class Tallies:
     def add(self, name: Tally, account: str, labels: Iterable[str] = (), n: float = 1) -> None:
         self.absorb({key_of(name, account, labels): n})
 
-    def observe(self, name: Tally, account: str, value: float) -> None:
-        bucket, total = bucket_keys(name, account, value)
-        self.absorb({bucket: 1, total: value})
+    def request(self, account: str, kind: str, status: str, seconds: float) -> None:
+        """One request and its time."""
+        bucket, total = bucket_keys(Tally.REQUEST_TIME, account, seconds)
+        self.absorb({key_of(Tally.REQUESTS, account, (kind, status)): 1, bucket: 1, total: seconds})
 
     def absorb(self, counts: Mapping[Key, float]) -> None:
         with self._lock:

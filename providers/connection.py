@@ -26,6 +26,7 @@ from yarl import URL
 
 from providers.faults import FAILURES, Fault, Reason, fault_of
 from providers.mark import Mark
+from providers.wire import SmallNames
 
 # The client frames the message; a second framing by the adapter would cut the body or hide a request in it.
 FRAMING_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te"})
@@ -269,9 +270,9 @@ async def next_chunk(response: aiohttp.ClientResponse, mark: Mark) -> bytes:
     return chunk
 
 
-def plain_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def plain_headers(raw: Iterable[tuple[bytes, bytes]]) -> SmallNames:
     """An answer's headers by their names in small letters: of each the first value, of codings all."""
-    found: dict[str, str] = {}
+    found = SmallNames()
     for name, value in raw:
         key = _decoded(name).lower()
         if key not in found:

@@ -5,8 +5,7 @@ before that mark is known not sent, everything after it is unknown.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -23,8 +22,7 @@ class Watch:
 _WATCH: ContextVar[Watch | None] = ContextVar("drumline_http_watch", default=None)
 
 
-@contextmanager
-def watched() -> Iterator[Watch]:
+class watched:  # noqa: N801 - used like a function
     """Tells a caller whose task is cancelled whether request bytes may have left.
 
     `HttpClient.send` lets CancelledError through untouched (a subclass of it would break the caller's own
@@ -34,12 +32,16 @@ def watched() -> Iterator[Watch]:
             await adapter.submit(...)   # cancelled in here
         # watch.written == 0: nothing was written by this block, or by tasks started in it
     """
-    watch = Watch()
-    token = _WATCH.set(watch)
-    try:
-        yield watch
-    finally:
-        _WATCH.reset(token)
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> Watch:
+        watch = Watch()
+        self._token = _WATCH.set(watch)
+        return watch
+
+    def __exit__(self, *_: object) -> None:
+        _WATCH.reset(self._token)
 
 
 def _never_lost() -> BaseException | None:

@@ -173,9 +173,19 @@ class CircuitBreaker:
 
     async def record_success(self, account: str, token: str = "", count: int = 1) -> None:
         """The provider worked: it accepted, or refused one message. A late success never closes an open breaker."""
+        if self.count_success(account, count) or token:
+            await self.report_successes(account, token)
+
+    def count_success(self, account: str, count: int = 1) -> bool:
+        """The same, remembered here. True: it is time to `report_successes`."""
         self._successes[account] = self._successes.get(account, 0) + count
-        if token or self._clock() - self._reported_at.get(account, float("-inf")) >= self._policy.report_every:
-            await self._report(account, token)
+        return self._clock() - self._reported_at.get(account, float("-inf")) >= self._policy.report_every
+
+    async def report_successes(self, account: str, token: str = "") -> None:
+        """Tell everybody what was counted since the last time."""
+        count = self._successes.pop(account, 0)
+        self._reported_at[account] = self._clock()
+        await self._run(account, "success", token, count, self._policy.window, _us(self._policy.forget_after))
 
     async def record_failure(
         self,
@@ -227,11 +237,6 @@ class CircuitBreaker:
             streak,
             bool(probing),
         )
-
-    async def _report(self, account: str, token: str) -> None:
-        count = self._successes.pop(account, 0)
-        self._reported_at[account] = self._clock()
-        await self._run(account, "success", token, count, self._policy.window, _us(self._policy.forget_after))
 
     def _opening(self, kind: OpenKind, reason: str, by: str, wait: float) -> list[str | int | float]:
         cool = self._policy.cool_downs[kind]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
@@ -20,8 +19,7 @@ class Due(NamedTuple):
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One request to be: its attempt and its messages."""
 
     attempt_id: UUID

@@ -87,11 +87,14 @@ class Pass:
     async def wait(self) -> bool:
         """Sleep until the slot. False: the moment was missed, or the account was blocked meanwhile; take a new one."""
         try:
-            verdicts = [await self._limiter.wait(self.permit)]
-            verdicts += [await self._limiter.verdict(permit) for permit in self.beside]
+            if await self._limiter.wait(self.permit) is not Verdict.GO:
+                return False
+            for permit in self.beside:
+                if await self._limiter.verdict(permit) is not Verdict.GO:
+                    return False
         except CoordinationLost:
             return False
-        return all(verdict is Verdict.GO for verdict in verdicts)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,12 @@ class Gate:
             return await self._admit(costs[:1] if token else costs, (horizon, lead), tolls, token)
         except CoordinationLost:
             return Wait(REDIS_LOST_WAIT, "Redis does not answer", Door.REDIS)
+
+    async def hear(self, passed: Pass) -> None:
+        """Ask once for many: their intents took so long to write that each of them would ask for itself whether its
+        permit still holds. Only where no slot is near, before which all have to ask anyway."""
+        if passed.permit.unhurried:
+            await self._quietly(self.limiter.verdict(passed.permit))
 
     async def _breaker_says(self) -> Decision:
         """That it is closed, is believed for a tenth of a second: less than a request in the air takes."""
@@ -206,6 +215,11 @@ class Gate:
 
     async def learn(self, signal: Signal | None, allowance: Allowance | None, passed: Pass | None) -> None:
         """What an answer says about the account: everybody obeys it at once."""
+        if signal is None and allowance is None and not (passed and passed.token):  # as nearly every time
+            self._forget_throttles(passed)
+            if self.breaker.count_success(self.account):
+                await self._quietly(self.breaker.report_successes(self.account))
+            return
         if signal is not None:
             self._closed_at = float("-inf")
         await self._quietly(self._signal(signal, passed))
@@ -238,8 +252,7 @@ class Gate:
         token = passed.token if passed else ""
         match signal:
             case None:
-                if not self._left_before_block(passed):
-                    self._bare_throttles = 0
+                self._forget_throttles(passed)
                 await self.breaker.record_success(self.account, token)
             case Throttle(retry_after=seconds, reason=reason):
                 await self._block([self.budget], self._block_seconds(seconds, passed), reason, too_fast=True)
@@ -264,6 +277,10 @@ class Gate:
         self._blocked_at = time.monotonic()
         for budget in budgets:
             await self.limiter.block(budget, seconds, reason, too_fast=too_fast)
+
+    def _forget_throttles(self, passed: Pass | None) -> None:
+        if not self._left_before_block(passed):
+            self._bare_throttles = 0
 
     def _left_before_block(self, passed: Pass | None) -> bool:
         """The request was under way already when the account was blocked: its answer is about the time before."""

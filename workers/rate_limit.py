@@ -144,6 +144,8 @@ class RateLimiter:
     async def wait(self, permit: Permit) -> Verdict:
         """Sleeps until the permit's slot; GO means: send now, within the permit's grace."""
         settings = self._settings
+        if permit.unhurried and permit.not_before <= self._clock():
+            return await self.verdict(permit)
         # Ask again shortly before the slot, so that the trip does not eat the grace.
         await self._sleep_until(permit.not_before - settings.recheck / 4)
         if self._clock() - self._last_heard(permit.key) > settings.recheck / 2:

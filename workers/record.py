@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -34,8 +35,7 @@ _ENDED = ("elapsed_ms", "status", "outcome", "reason", "request_id")
 _LINK = ("provider_id", "group_id", "submitted_at", "deadline", "parts", "price", "currency")
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """One attempt that ended, and the moves that follow from it."""
 
     attempt_id: UUID
@@ -45,7 +45,7 @@ class Answered:
     reason: str | None
     request_id: str | None
     keep_body: bool
-    moves: Sequence[Move] = field(default_factory=tuple)
+    moves: Sequence[Move] = ()
     opted_out: Sequence[Mapping[str, Any]] = ()  # rows for the suppressions: who is known not to want our messages
     home: Home | None = None  # of messages that were `submitting` when they left; None: they are looked at first
 
@@ -113,7 +113,9 @@ _LINK_MESSAGE = (
 )
 
 
-_Waiting = tuple[Answered, "asyncio.Future[None]"]
+Told = Callable[[BaseException | None], None]
+"""Called once: with None when the answer is committed, with what the database said where it can never be."""
+_Waiting = tuple[Answered, Told]
 
 
 class Recorder:
@@ -134,7 +136,8 @@ class Recorder:
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._open: set[asyncio.Future[None]] = set()
+        self._untold = 0
+        self._all_told = asyncio.Event()
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="recorder")
@@ -142,20 +145,25 @@ class Recorder:
     async def record(self, answer: Answered) -> None:
         """Returns when the answer is committed. Raises what the database says where it can never be."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._open.add(done)
-        done.add_done_callback(self._open.discard)
-        self._waiting.append((answer, done))
-        self._wake.set()
+        self.take(answer, partial(_settle, done))
         await done
+
+    def take(self, answer: Answered, told: Told) -> None:
+        """The same for whoever does not wait: `told` is called on the loop, and must not raise."""
+        self._untold += 1
+        self._waiting.append((answer, told))
+        self._wake.set()
 
     async def close(self, patience: float = 60.0) -> int:
         """Write what waits, for so many seconds at most; the number of answers that could not be written. Their
         messages stay `submitting` and become `unknown`."""
-        if waiting := tuple(self._open):
-            await asyncio.wait(waiting, timeout=patience)
+        if self._untold:
+            self._all_told.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_told.wait(), patience)
         if self._task:
             self._task.cancel()
-        return len(self._open)
+        return self._untold
 
     async def _run(self) -> None:
         while True:
@@ -173,8 +181,16 @@ class Recorder:
             for one in group:
                 await self._commit([one])
             return
-        for answer, done in group:
-            _tell(answer, done, error)
+        for answer, told in group:
+            self._tell(answer, told, error)
+
+    def _tell(self, answer: Answered, told: Told, error: BaseException | None) -> None:
+        if error is not None:
+            log.error("answer_not_recorded", attempt=str(answer.attempt_id), error=type(error).__name__)
+        self._untold -= 1
+        if not self._untold:
+            self._all_told.set()
+        told(error)
 
     async def _insist(self, answers: Sequence[Answered]) -> BaseException | None:
         """Until it is committed, or will never be. The task of its own keeps any error away from this loop, which has
@@ -189,10 +205,8 @@ class Recorder:
             await asyncio.sleep(self._retry)
 
 
-def _tell(answer: Answered, done: asyncio.Future[None], error: BaseException | None) -> None:
-    if error is not None:
-        log.error("answer_not_recorded", attempt=str(answer.attempt_id), error=type(error).__name__)
-    if done.done():
+def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
+    if done.done():  # whoever waited was cancelled
         return
     if error is None:
         done.set_result(None)

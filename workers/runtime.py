@@ -14,12 +14,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import wait as wait_threads
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -37,13 +37,14 @@ from config.nudges import AWAY
 from config.settings import Settings
 from models.database import DEADLOCK_TRIES, PASSING_ERRORS, Database, is_deadlock
 from models.steering import Caps
-from models.tallies import Tallies, Tally
+from models.tallies import Tallies
 from providers.accounts import open_provider
-from providers.base import LookUpPolicy, Provider
+from providers.base import LookUpBy, LookUpPolicy, Provider
 from providers.http import Carrier, ConnectionSettings, HttpClient
 from providers.wire import NotSent, OutcomeUnknown, Reply, Request
 from workers.breaker import BreakerPolicy, CircuitBreaker
 from workers.chunks import Cap, request_cap
+from workers.crew import Crew
 from workers.decide import Rules
 from workers.desk import Desk
 from workers.gate import Gate, make_gates, past_costs
@@ -62,6 +63,11 @@ BACKOFFS = {"quicksms": QUICKSMS, "qikberry": QIKBERRY}
 SHOW_SPACING = 0.1  # seconds
 M_ARENA_MAX = -8  # as in glibc's malloc.h
 AHEAD = 32  # requests of an account that wait for their slots, beside those that have a connection
+AHEAD_UNLIMITED = 256  # messages whose requests wait for a connection, where no limit sets the pace: a wave
+BOARD_SOON = 0.5  # seconds in which these have left, for intents get old (submit.BOARDING)
+USUAL_WEIGHT = 0.05
+QUICKEST = 0.001  # seconds that a request takes at least
+PROVABLE = frozenset({LookUpBy.REPLAY, LookUpBy.QUERY})  # what became of a request can always be learnt
 INTENTS_AT_ONCE = 2000  # messages of an account's batches whose intents share a transaction
 WAKE_SPACING = 0.2  # seconds: many batches may end at once, one dispatch serves them all
 PROBE_MARGIN = 10.0  # seconds beyond the longest request until a dead prober's turn is another's
@@ -90,35 +96,59 @@ class AccountRuntime:
     pace: IntentPace
     tallies: Tallies
     intents: Together[Intent, Intended]
+    crew: Crew
     in_flight: int = 0  # from the intent to the record
     answered: int = 0  # of these, what has its answer
+    usual: float = 1.0  # seconds from a request to its answer, as this process has seen them
+    _eased: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def name(self) -> str:
         return self.account.name
 
     def room(self) -> int:
-        """Requests that may still be made ready. Where slots are handed out, some wait for theirs. What waits to be
-        recorded needs no connection, but there is an end to it, too: it is unknown if the worker dies."""
+        """Requests that may still be made ready. Some wait: for their slots, or for a connection. What waits to be
+        recorded needs none, but there is an end to it, too: it is unknown if the worker dies."""
         connections = self.account.max_connections
         if self.account.limits:
             return connections + AHEAD - self.in_flight
-        return min(connections + self.answered, 2 * connections) - self.in_flight
+        at_once = connections + self.ahead()
+        return min(at_once + self.answered, 2 * at_once) - self.in_flight
 
-    @contextmanager
-    def off_the_line(self) -> Iterator[None]:
-        """A request has its answer, and still has to be recorded."""
-        self.answered += 1
-        try:
-            yield
-        finally:
-            self.answered -= 1
+    def ahead(self) -> int:
+        """Requests whose intents may stand before there is a connection for them, where no limit sets the pace: a
+        wave, as far as all of them leave soon. None where a crash would leave them unknown for good."""
+        if self.policy.by not in PROVABLE:
+            return 0
+        soon = self.account.max_connections * BOARD_SOON / max(self.usual, QUICKEST)
+        return min(AHEAD_UNLIMITED // self.cap.recipients, int(soon))
 
     def departed(self) -> None:
         self.in_flight += 1
 
+    def off_the_line(self) -> None:
+        """A request has its answer, and still has to be recorded."""
+        self.answered += 1
+        self._ease()
+
     def returned(self) -> None:
         self.in_flight -= 1
+        self.answered -= 1
+        self._ease()
+
+    def _ease(self) -> None:
+        if not self._eased.is_set() and self.roomy():
+            self._eased.set()
+
+    def roomy(self) -> bool:
+        """Whether there is room for as much as is worth a transaction."""
+        return self.room() > (0 if self.account.limits else self.ahead() // 2)
+
+    async def eased(self, seconds: float) -> None:
+        """Wait until there is room again, for so long at most."""
+        self._eased.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._eased.wait(), seconds)
 
     async def exchange(self, request: Request, kind: str, batch_id: UUID | None = None, messages: int = 0) -> Reply:
         """Send one request and count its answer. `kind` as in Attempt. Raises NotSent or OutcomeUnknown."""
@@ -134,6 +164,7 @@ class AccountRuntime:
         try:
             reply = await self.client.send(request)
             status = str(reply.status)
+            self.usual += USUAL_WEIGHT * (reply.elapsed - self.usual)
             return reply
         except NotSent:
             status = "not_sent"
@@ -142,8 +173,7 @@ class AccountRuntime:
             status = "no_answer"
             raise
         finally:
-            self.tallies.add(Tally.REQUESTS, self.name, (kind, status))
-            self.tallies.observe(Tally.REQUEST_TIME, self.name, time.monotonic() - began)
+            self.tallies.request(self.name, kind, status, time.monotonic() - began)
 
 
 class Runtime:
@@ -337,6 +367,7 @@ class Runtime:
             pace=pace,
             tallies=self.database.tallies,
             intents=Together(self._write_intents, lambda intent: intent.messages, INTENTS_AT_ONCE),
+            crew=Crew(None if account.limits else account.max_connections),
             poll_gate=gates.poll,
             policy=policy,
             cap=request_cap(provider.max_recipients, (*account.limits, *account.sender_limits)),

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -32,6 +33,7 @@ from providers.wire import NotSent, OutcomeUnknown, Reply
 from workers.brief import defer
 from workers.chunk import Chunk, Due
 from workers.chunks import Cap, cut
+from workers.crew import Flight
 from workers.decide import decide_each
 from workers.departure import depart
 from workers.gate import Cost, Door, Pass, Wait
@@ -97,7 +99,7 @@ class BatchWork:
         self.brief = taken.brief
         self.terms = taken.terms
         self.home = Home(taken.lease.campaign_id, taken.lease.account)
-        self.flights: set[asyncio.Task[None]] = set()
+        self.aloft = 0  # requests from their intent to their record
         self.airborne: set[asyncio.Task[Any] | None] = set()  # those that wait for the provider
         self.handed_over: set[asyncio.Task[Any] | None] = set()  # those given up because the process ends
         self.waiting: deque[Due] = deque()
@@ -111,6 +113,9 @@ class BatchWork:
         self._way: Way | None = None
         self._shut: Wait | None = None
         self._waited = 0.0
+        self._down = asyncio.Event()  # set when nothing is aloft any more
+        self._context = copy_context()  # a runner serves many batches: its log lines are this one's
+        self._suppress_on = SuppressOn(runtime.settings.suppress_on)
 
     async def run(self) -> Ended:
         keeper = asyncio.create_task(self._keep_lease(), name="lease-keeper")
@@ -136,8 +141,8 @@ class BatchWork:
             return False
         if not self.waiting and not await self._load():
             return False
-        if self.account.room() <= 0:
-            await self._land_one()
+        if not self.account.roomy():
+            await self.account.eased(0.5)
             return True
         way = self._way or self._find_way()
         stride = await way.stride()
@@ -160,7 +165,7 @@ class BatchWork:
 
     async def _load(self) -> bool:
         await self._look()
-        if not self.waiting and self.flights:
+        if not self.waiting and self.aloft:
             await self._land_all()  # what came back may be due again
             await self._look()
         return bool(self.waiting)
@@ -238,6 +243,7 @@ class BatchWork:
             for permit in permits:
                 await self.account.gate.unused(permit)
             return False
+        await self.account.gate.hear(permits[0])
         for chunk, permit in zip(chunks, permits, strict=True):
             await self._fly(self._only(chunk, stays), permit, began + BOARDING)
         return True
@@ -253,11 +259,11 @@ class BatchWork:
         """The connection broke while the intents were committed: they may be there, but nothing left. Saying so spares
         the messages an outcome that some providers could never prove."""
         for chunk, permit in zip(chunks, permits, strict=True):
-            self._track(self._stay(chunk, permit))
+            self._take_off(partial(self._stay, chunk, permit))
 
     async def _stay(self, chunk: Chunk, permit: Pass) -> None:
         await self.account.gate.unused(permit)
-        await self._record_unsent(chunk)
+        self._record_unsent(chunk)
 
     def _only(self, chunk: Chunk, stays: frozenset[UUID]) -> Chunk:
         """The part of a chunk whose intent was written; the rest was cancelled or taken meanwhile."""
@@ -271,13 +277,22 @@ class BatchWork:
             await self.account.gate.unused(permit)
             return
         self.requests += 1
-        self._track(self._deliver(chunk, permit, latest))
+        self._take_off(partial(self._deliver, chunk, permit, latest))
 
-    def _track(self, work: Coroutine[Any, Any, None]) -> None:
-        flight = asyncio.create_task(work)
+    def _take_off(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.aloft += 1
         self.account.departed()
-        self.flights.add(flight)
-        flight.add_done_callback(self._landed)
+        self.account.crew.take(Flight(partial(self._carry, work), self._context))
+
+    async def _carry(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Work that ends with an answer in the recorder's hands, or with an error that is told here."""
+        try:
+            await work()
+        except BaseException as error:
+            self.account.off_the_line()
+            self._landed(error)
+            if not isinstance(error, Exception):
+                raise
 
     # --- one request -------------------------------------------------------------------------------------------------
 
@@ -290,7 +305,7 @@ class BatchWork:
         await self.account.client.prepare(chunk.request.url, first.permit.not_before)
         departed = await depart(first, send, partial(self._next_pass, chunk, latest), self._may_send)
         if departed is None:
-            await self._record_unsent(chunk)
+            self._record_unsent(chunk)
             return
         answer, passed, elapsed = departed
         if isinstance(answer, Reply):
@@ -299,8 +314,7 @@ class BatchWork:
         else:
             submission = failed(chunk, answer)
             await self.account.gate.failed(answer, passed)
-        with self.account.off_the_line():
-            await self._record(chunk, submission, answer, elapsed)
+        self._record(chunk, submission, answer, elapsed)
 
     async def _next_pass(self, chunk: Chunk, latest: float, missed: Pass) -> Pass | None:
         """None: the request must not leave now, or not by `latest` (monotonic)."""
@@ -323,7 +337,7 @@ class BatchWork:
             try:
                 self.airborne.add(flight)
                 # Looked at right before the first byte.
-                request = replace(chunk.request, not_after=not_after, slot_ends=slot_ends)
+                request = chunk.request.leaving(not_after, slot_ends)
                 return await self.account.exchange(request, "submit", self.lease.batch_id, len(chunk.messages))
             except (NotSent, OutcomeUnknown) as error:
                 return error
@@ -335,23 +349,27 @@ class BatchWork:
                 return OutcomeUnknown("shutdown", detail) if watch.written else NotSent("shutdown", detail)
             finally:
                 self.airborne.discard(flight)
+                self.handed_over.discard(flight)
 
     def _may_send(self) -> bool:
         """Past the lease's end somebody else may have taken over: nothing leaves then. A pause by the operator and a
         shutdown also stop what is still on the ground."""
         return time.monotonic() < self._safe_until and self._stopped() is None
 
-    async def _record_unsent(self, chunk: Chunk) -> None:
+    def _record_unsent(self, chunk: Chunk) -> None:
         word = "permit not used"
         moves = [Move(one.id, MessageState.QUEUED, word, {"not_before": None}, chunk.attempt_id) for one in chunk.due]
-        await self.runtime.recorder.record(
-            Answered(chunk.attempt_id, 0, None, "not_sent", word, None, False, moves, home=self.home)
-        )
+        self._hand_in(Answered(chunk.attempt_id, 0, None, "not_sent", word, None, False, moves, home=self.home))
 
-    async def _record(self, chunk: Chunk, submission: Submission, answer: Answer, elapsed: float) -> None:
+    def _hand_in(self, answered: Answered) -> None:
+        """The request needs no connection any more; it has landed once its answer is committed."""
+        self.account.off_the_line()
+        self.runtime.recorder.take(answered, self._landed)
+
+    def _record(self, chunk: Chunk, submission: Submission, answer: Answer, elapsed: float) -> None:
         now = self.runtime.now()
         outcomes = [outcome_of(submission, answer, one.message.id) for one in chunk.due]
-        await self.runtime.recorder.record(
+        self._hand_in(
             Answered(
                 chunk.attempt_id,
                 round(elapsed * 1000),
@@ -375,38 +393,36 @@ class BatchWork:
 
     def _opted_out(self, chunk: Chunk, outcomes: Sequence[Outcome | NotSent], now: datetime) -> list[dict[str, object]]:
         """Numbers whose refusal says that they want no messages."""
-        policy = SuppressOn(self.runtime.settings.suppress_on)
         return [
             suppression_of(one.message.msisdn, self.account.name, outcome.failure, now)
             for one, outcome in zip(chunk.due, outcomes, strict=True)
-            if isinstance(outcome, Refused) and policy.covers(outcome.failure)
+            if isinstance(outcome, Refused) and self._suppress_on.covers(outcome.failure)
         ]
 
     # --- flights and lease -------------------------------------------------------------------------------------------
 
-    def _landed(self, flight: asyncio.Task[None]) -> None:
+    def _landed(self, error: BaseException | None) -> None:
+        """Recorded, or never to be: then its messages stay `submitting` and become `unknown` when the lease ends; never
+        lost, never sent twice."""
         self.account.returned()
-        self.flights.discard(flight)
-        if not flight.cancelled() and (error := flight.exception()):
-            # The messages stay `submitting` and become `unknown` when the lease ends: never lost, never sent twice.
-            log.error("flight_failed", error=repr(error), exc_info=error)
+        self.aloft -= 1
+        if isinstance(error, Exception):
+            self._context.copy().run(partial(log.error, "flight_failed", error=repr(error), exc_info=error))
             self._stop(Ended.LEASE_LOST)
-
-    async def _land_one(self) -> None:
-        if self.flights:
-            await asyncio.wait(self.flights, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
-        else:
-            await asyncio.sleep(0.01)  # the connections are busy with other batches of this account
+        if not self.aloft:
+            self._down.set()
 
     async def _land_all(self) -> bool:
         """Wait for every answer. False: the process has to end before all were written."""
-        while self.flights:
-            await asyncio.wait(self.flights, timeout=0.25 if self.runtime.stopping else 1.0)
+        while self.aloft:
+            self._down.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._down.wait(), 0.25 if self.runtime.stopping else 1.0)
             now = time.monotonic()
             if now >= self.runtime.hand_over_at:
                 self._hand_over()
-            if now >= self.runtime.leave_at and self.flights:
-                log.warning("answers_left_to_the_sweep", requests=len(self.flights))
+            if now >= self.runtime.leave_at and self.aloft:
+                log.warning("answers_left_to_the_sweep", requests=self.aloft)
                 return False
         return True
 

@@ -21,7 +21,7 @@ from models.moves import Move, apply_moves, move_all
 from models.queries import account_status
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import InboxPage, Message, TallyRow
-from models.tallies import MOST_CODES, Tallies, Tally, tally
+from models.tallies import MOST_CODES, Tallies, Tally, tally, tally_value
 from producer.api.timed import HttpTimes
 from producer.metrics import KEEP_SECONDS, Metrics
 from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
@@ -80,11 +80,15 @@ def test_an_empty_database_still_gives_well_formed_metrics(database: Database) -
 def test_promtool_finds_nothing_to_complain_about(database: Database) -> None:
     """With something in every family: promtool sees only what has samples."""
     _send_three(database)
-    for name, labels in ((Tally.WAITS, ("pace",)), (Tally.WAIT_TIME, ("pace",)), (Tally.REQUESTS, ("submit", "201")),
-                         (Tally.REPORTS, ("delivered", "moved"))):  # fmt: skip
+    for name, labels in (
+        (Tally.WAITS, ("pace",)),
+        (Tally.WAIT_TIME, ("pace",)),
+        (Tally.REPORTS, ("delivered", "moved")),
+    ):
         database.tallies.add(name, ACCOUNT, labels, 1.5)
-    for name in (Tally.REQUEST_TIME, Tally.REPORT_DELAY):
-        database.tallies.observe(name, ACCOUNT, 0.2)
+    database.tallies.request(ACCOUNT, "submit", "201", 0.2)
+    with database.write() as session:
+        tally_value(session, Tally.REPORT_DELAY, ACCOUNT, 0.2)
     promtool = shutil.which("promtool")
     assert promtool, "promtool is part of Debian's package prometheus"
     text = metrics_of(database).render(lambda: NOW)
@@ -163,7 +167,7 @@ def test_report_lag_is_the_age_of_the_oldest_page(database: Database) -> None:
 
 def test_histograms_cumulate_their_buckets(database: Database) -> None:
     for seconds in (0.04, 0.08, 0.4, 90.0):
-        database.tallies.observe(Tally.REQUEST_TIME, ACCOUNT, seconds)
+        database.tallies.request(ACCOUNT, "submit", "201", seconds)
     found, name = shown(database), "provider_request_duration_seconds"
     buckets = [value(found, f"{name}_bucket", account=ACCOUNT, le=le) for le in ("0.05", "0.1", "0.5", "30", "+Inf")]
     assert buckets == [1, 2, 3, 3, 4]

@@ -297,7 +297,8 @@ def test_pause_and_cancel_take_hold_within_one_wave(make_world: MakeWorld, state
 
     world.line.answer = stop
     assert world.submit(sent.batch) is Ended.NOT_RUNNING
-    assert world.states() == [S.SUBMITTED] * 2 + [S.QUEUED] * 8
+    wave = 3  # two connections, and one that may wait for them while nobody knows how fast the provider is
+    assert world.states() == [S.SUBMITTED] * wave + [S.QUEUED] * (10 - wave)
     assert world.batch(sent.batch).state is BatchState.PLANNED
     assert world.dispatch() == []
 
