@@ -160,7 +160,8 @@ class Recorder:
         if self._untold:
             self._all_told.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._all_told.wait(), patience)
+                async with asyncio.timeout(patience):
+                    await self._all_told.wait()
         if self._task:
             self._task.cancel()
         return self._untold

@@ -54,6 +54,7 @@ from workers.rate_limit import RateLimiter
 from workers.record import Answered, Recorder, write_answers
 from workers.retry import DEFAULT, QIKBERRY, QUICKSMS, Backoff
 from workers.together import Together
+from workers.turns import AT_WORK, Turns
 
 log = structlog.get_logger("drumline.runtime")
 
@@ -97,6 +98,7 @@ class AccountRuntime:
     tallies: Tallies
     intents: Together[Intent, Intended]
     crew: Crew
+    turns: Turns
     in_flight: int = 0  # from the intent to the record
     answered: int = 0  # of these, what has its answer
     usual: float = 1.0  # seconds from a request to its answer, as this process has seen them
@@ -148,7 +150,8 @@ class AccountRuntime:
         """Wait until there is room again, for so long at most."""
         self._eased.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._eased.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._eased.wait()
 
     async def exchange(self, request: Request, kind: str, batch_id: UUID | None = None, messages: int = 0) -> Reply:
         """Send one request and count its answer. `kind` as in Attempt. Raises NotSent or OutcomeUnknown."""
@@ -368,6 +371,7 @@ class Runtime:
             tallies=self.database.tallies,
             intents=Together(self._write_intents, lambda intent: intent.messages, INTENTS_AT_ONCE),
             crew=Crew(None if account.limits else account.max_connections),
+            turns=Turns(None if account.limits else AT_WORK),
             poll_gate=gates.poll,
             policy=policy,
             cap=request_cap(provider.max_recipients, (*account.limits, *account.sender_limits)),

@@ -42,6 +42,7 @@ from workers.readings import Answer, failed, outcome_of, reason_of, status_of, w
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
 from workers.suppress import SuppressOn, suppression_of
+from workers.turns import account_of, next_unclaimed
 from workers.way import Way, find_way
 
 log = structlog.get_logger("drumline.submit")
@@ -68,6 +69,18 @@ class Ended(StrEnum):
     NOT_RUNNING = "not_running"  # paused or cancelled
     CLOSED = "closed"  # the recipients' window closed
     NOT_OURS = "not_ours"  # someone else has the lease
+
+
+async def submit_in_turn(runtime: Runtime, batch_id: UUID) -> None:
+    """Submit this batch when it is its turn, then those that wait at other workers while this one has nothing."""
+    following: UUID | None = batch_id
+    while following is not None and (name := await runtime.read(account_of, following)) is not None:
+        account = await runtime.account(name)
+        async with account.turns.turn():
+            ended = await submit_batch(runtime, following)
+        following = None
+        if ended in {Ended.DONE, Ended.NOT_OURS} and account.turns.has_nothing and not runtime.stopping:
+            following = await runtime.read(next_unclaimed, name, runtime.now())
 
 
 async def submit_batch(runtime: Runtime, batch_id: UUID) -> Ended:
@@ -417,7 +430,8 @@ class BatchWork:
         while self.aloft:
             self._down.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._down.wait(), 0.25 if self.runtime.stopping else 1.0)
+                async with asyncio.timeout(0.25 if self.runtime.stopping else 1.0):
+                    await self._down.wait()
             now = time.monotonic()
             if now >= self.runtime.hand_over_at:
                 self._hand_over()

@@ -28,7 +28,7 @@ from workers.reconcile import apply_inbox
 from workers.resolve import due_accounts, resolve_unknown
 from workers.runtime import Runtime, look_up_policy
 from workers.snapshot import take_snapshot
-from workers.submit import submit_batch
+from workers.submit import submit_in_turn
 from workers.suppress import policy_of
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def _close(**_: object) -> None:
 @shared_task(name=names.SUBMIT_BATCH)
 def submit(batch_id: str) -> None:
     here = runtime()
-    here.run(submit_batch(here, UUID(batch_id)))
+    here.run(submit_in_turn(here, UUID(batch_id)))
 
 
 @shared_task(name=names.POLL_REPORTS)
