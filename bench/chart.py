@@ -15,7 +15,8 @@ _WIDTH, _LEFT, _BAR, _GAP = 760, 330, 16, 8
 _OURS, _THEIRS = "#2a6f97", "#9aa5ad"
 
 _COLUMNS: tuple[tuple[str, str], ...] = (
-    ("messages/s", "messages_per_s"), ("of a bare script", "ratio_to_bare"), ("CPU s per 1,000", "cpu_s_per_1000"),
+    ("messages/s", "messages_per_s"), ("of a bare script", "ratio_to_bare"),
+    ("of one with httpx's own client", "ratio_to_usual"), ("CPU s per 1,000", "cpu_s_per_1000"),
     ("database bytes per message", "database_bytes_per_message"), ("start to first byte, ms", "first_byte_ms"),
     ("worker, MB", "worker_memory_mb"), ("Redis, MB", "redis_memory_mb"),
 )  # fmt: skip

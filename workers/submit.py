@@ -127,10 +127,11 @@ class BatchWork:
         self._shut: Wait | None = None
         self._waited = 0.0
         self._down = asyncio.Event()  # set when nothing is aloft any more
-        self._context = copy_context()  # a runner serves many batches: its log lines are this one's
+        self._context = copy_context()
         self._suppress_on = SuppressOn(runtime.settings.suppress_on)
 
     async def run(self) -> Ended:
+        self._context = copy_context()  # a runner serves many batches: its log lines and spans are this one's
         keeper = asyncio.create_task(self._keep_lease(), name="lease-keeper")
         try:
             while self._stopped() is None and await self._step():
