@@ -1,8 +1,8 @@
 """A script that sends and keeps nothing: what the same HTTP client does against the same sandbox.
 
-Run by bench.throughput: python -m bench.bare BASE_URL MESSAGES CONNECTIONS [usual]; prints the seconds it took.
-`usual`: with `httpx.AsyncClient` over the same transport, as such scripts are written; without it, over the client that
-the workers have, which leaves out httpx's redirects, cookies and hooks.
+Run by bench.throughput: python -m bench.bare BASE_URL MESSAGES CONNECTIONS bare|usual; prints the seconds it took.
+`bare`: with the client that the workers have, which leaves out httpx's redirects, cookies and hooks; `usual`: with
+`httpx.AsyncClient` over the same transport, as such scripts are written.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def sender(connections: int, usual: bool) -> AsyncIterator[Send]:
         yield send
 
 
-async def send_all(base_url: str, messages: int, connections: int, usual: bool = False) -> float:
+async def send_all(base_url: str, messages: int, connections: int, usual: bool) -> float:
     """Seconds for so many messages, one in each request, on so many connections."""
     account = Account("quicksms", "quicksms", base_url, credentials={"api_key": "sk_live_sandbox"})
     provider = open_provider(account, "")
@@ -68,4 +68,4 @@ def _check(reply: Reply) -> None:
 
 
 if __name__ == "__main__":
-    print(uvloop.run(send_all(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["usual"])))
+    print(uvloop.run(send_all(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "usual")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -148,7 +149,8 @@ class Gate:
         """Ask once for many: their intents took so long to write that each of them would ask for itself whether its
         permit still holds. Only where no slot is near, before which all have to ask anyway."""
         if passed.permit.unhurried:
-            await self._quietly(self.limiter.verdict(passed.permit))
+            with suppress(CoordinationLost):  # each request finds that out for itself
+                await self.limiter.verdict(passed.permit)
 
     async def _breaker_says(self) -> Decision:
         """That it is closed, is believed for a tenth of a second: less than a request in the air takes."""
@@ -215,7 +217,8 @@ class Gate:
 
     async def learn(self, signal: Signal | None, allowance: Allowance | None, passed: Pass | None) -> None:
         """What an answer says about the account: everybody obeys it at once."""
-        if signal is None and allowance is None and not (passed and passed.token):  # as nearly every time
+        if signal is None and allowance is None and not (passed and passed.token):
+            # As nearly every time: counting needs no trip, and no coroutine that might make one.
             self._forget_throttles(passed)
             if self.breaker.count_success(self.account):
                 await self._quietly(self.breaker.report_successes(self.account))

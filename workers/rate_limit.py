@@ -144,7 +144,7 @@ class RateLimiter:
     async def wait(self, permit: Permit) -> Verdict:
         """Sleeps until the permit's slot; GO means: send now, within the permit's grace."""
         settings = self._settings
-        if permit.unhurried and permit.not_before <= self._clock():
+        if permit.unhurried and permit.not_before <= self._clock():  # no slot that a trip now would keep free
             return await self.verdict(permit)
         # Ask again shortly before the slot, so that the trip does not eat the grace.
         await self._sleep_until(permit.not_before - settings.recheck / 4)

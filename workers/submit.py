@@ -42,7 +42,6 @@ from workers.readings import Answer, failed, outcome_of, reason_of, status_of, w
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
 from workers.suppress import SuppressOn, suppression_of
-from workers.turns import account_of, next_unclaimed
 from workers.way import Way, find_way
 
 log = structlog.get_logger("drumline.submit")
@@ -71,18 +70,6 @@ class Ended(StrEnum):
     NOT_OURS = "not_ours"  # someone else has the lease
 
 
-async def submit_in_turn(runtime: Runtime, batch_id: UUID) -> None:
-    """Submit this batch when it is its turn, then those that wait at other workers while this one has nothing."""
-    following: UUID | None = batch_id
-    while following is not None and (name := await runtime.read(account_of, following)) is not None:
-        account = await runtime.account(name)
-        async with account.turns.turn():
-            ended = await submit_batch(runtime, following)
-        following = None
-        if ended in {Ended.DONE, Ended.NOT_OURS} and account.turns.has_nothing and not runtime.stopping:
-            following = await runtime.read(next_unclaimed, name, runtime.now())
-
-
 async def submit_batch(runtime: Runtime, batch_id: UUID) -> Ended:
     """Submit whatever in this batch is due now. Delivered twice, the second call finds the lease taken."""
     started = time.monotonic()
@@ -92,9 +79,10 @@ async def submit_batch(runtime: Runtime, batch_id: UUID) -> Ended:
     if taken is None:
         return Ended.NOT_OURS
     lease = taken.lease
-    work = BatchWork(runtime, await runtime.account(lease.account), taken, started)
+    account = await runtime.account(lease.account)
     ids: dict[str, Any] = {"campaign": str(lease.campaign_id), "batch": str(batch_id), "account": lease.account}
     with structlog.contextvars.bound_contextvars(**ids), tracing.span("batch", **ids) as span:
+        work = BatchWork(runtime, account, taken, started)
         ended = await work.run()
         span.set_attribute("drumline.ended", str(ended))
         span.set_attribute("drumline.requests", work.requests)
@@ -127,11 +115,10 @@ class BatchWork:
         self._shut: Wait | None = None
         self._waited = 0.0
         self._down = asyncio.Event()  # set when nothing is aloft any more
-        self._context = copy_context()
+        self._context = copy_context()  # a runner serves many batches: its log lines and spans are this one's
         self._suppress_on = SuppressOn(runtime.settings.suppress_on)
 
     async def run(self) -> Ended:
-        self._context = copy_context()  # a runner serves many batches: its log lines and spans are this one's
         keeper = asyncio.create_task(self._keep_lease(), name="lease-keeper")
         try:
             while self._stopped() is None and await self._step():

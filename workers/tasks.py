@@ -22,13 +22,13 @@ from models.database import Database
 from workers import closing, sweep
 from workers.events import deliver_events, forget_old
 from workers.failover import Failover
+from workers.in_turn import submit_in_turn
 from workers.overdue import again_after, ask_overdue, overdue_accounts
 from workers.poll import due_polls, poll_reports
 from workers.reconcile import apply_inbox
 from workers.resolve import due_accounts, resolve_unknown
 from workers.runtime import Runtime, look_up_policy
 from workers.snapshot import take_snapshot
-from workers.submit import submit_in_turn
 from workers.suppress import policy_of
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 Batches that share the connections evenly all end at once: then nothing is ready to follow them, and one worker may have
 all of the last ones in hand while the others have none. So two are at work in a process, and what waits has no lease
-yet: whoever has nothing to do takes it from there (`next_unclaimed`).
+yet: whoever has nothing to do takes it from there (`workers.in_turn`).
 """
 
 from __future__ import annotations
@@ -10,19 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from models.states import BatchState
-from models.tables import Batch
 
 AT_WORK: Final = 2  # while one lands, the other one fills the connections
 PATIENCE: Final = 1.0  # seconds: behind slow ones everybody goes ahead, for somebody urgent may be among them
-UNCLAIMED_FOR: Final = 0.3  # seconds from its dispatch, after which a batch is anybody's who has nothing to do
 
 
 class Turns:
@@ -57,22 +48,3 @@ class Turns:
     def has_nothing(self) -> bool:
         """Whether batches that wait at other workers had better be ours."""
         return self._places is not None and not self.in_hand
-
-
-def account_of(session: Session, batch_id: UUID) -> str | None:
-    return session.execute(select(Batch.account).where(Batch.id == batch_id)).scalar_one_or_none()
-
-
-def next_unclaimed(session: Session, account: str, now: datetime) -> UUID | None:
-    """The batch that has waited longest for a worker to begin it. Its job may still come: it will find the lease."""
-    query = (
-        select(Batch.id)
-        .where(
-            Batch.account == account,
-            Batch.state == BatchState.DISPATCHED,
-            Batch.dispatched_at < now - timedelta(seconds=UNCLAIMED_FOR),
-        )
-        .order_by(Batch.dispatched_at)
-        .limit(1)
-    )
-    return session.execute(query).scalar_one_or_none()

@@ -26,14 +26,14 @@ def test_no_window_of_any_alignment_ever_holds_more_than_two_providers_allow(
     work.plant(Ask("quicksms", 400, 60))
     work.plant(Ask("cliqtel", 120, 20))
     work.run(9.0)
+    # A crowded machine uses less of what nine seconds allow; until there is enough to look at, it may go on.
+    work.run(60.0, until=lambda: len(requests(box, "quicksms")) >= 60 and len(requests(box, "cliqtel")) >= 15)
     assert box.throttled("quicksms") == box.throttled("cliqtel") == 0
     assert most_in_any_window(requests(box, "quicksms"), 3.0) <= 60
     assert most_in_any_window(requests(box, "cliqtel"), 4.0) <= 20
     assert most_in_any_window([(at, n) for at, n, _ in box.arrivals("cliqtel")], 1.0) <= 8
-    # Nine seconds allow 180 and 45; how much of that is used, the benchmark tells: here the machine may be busy as it
-    # likes, as long as there was something to look at.
-    assert len(requests(box, "quicksms")) >= 20
-    assert len(requests(box, "cliqtel")) >= 5
+    assert len(requests(box, "quicksms")) >= 60
+    assert len(requests(box, "cliqtel")) >= 15
 
 
 def test_a_redis_that_forgets_everything_lets_nobody_send_more(

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import insert, text
 
 from models.database import Database
 from models.number_index import add_numbers
@@ -27,6 +26,7 @@ from producer.api.campaign_reads import details
 from producer.api.values import encode_cursor
 from producer.campaigns import find
 from producer.message_pages import Wanted, of_number, page
+from tests.support.plans import statements
 from tests.support.rows import add_batch, add_campaign
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -93,22 +93,6 @@ def _report(n: int) -> dict[str, Any]:
     waits = n < 3
     return {"account": "acme", "dedupe": str(n), "received_at": NOW, "raw_status": "1", "details": {},
             "applied_at": None if waits else NOW, "next_try_at": NOW if waits else None}  # fmt: skip
-
-
-@contextmanager
-def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """What is sent to the database meanwhile."""
-    seen: list[tuple[str, Any]] = []
-
-    def listen(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        if statement.startswith("SELECT"):
-            seen.append((statement, parameters))
-
-    event.listen(database.engine, "before_cursor_execute", listen)
-    try:
-        yield seen
-    finally:
-        event.remove(database.engine, "before_cursor_execute", listen)
 
 
 def worst(database: Database, statement: str, parameters: Any) -> list[str]:

@@ -38,8 +38,8 @@ from producer.shaping import Batcher, Shape
 from providers.accounts import open_provider
 from tests.support.redis_server import EmbeddedRedis
 from workers.closing import cancel_all
+from workers.in_turn import submit_in_turn
 from workers.runtime import Runtime
-from workers.submit import submit_batch
 
 SIZE = 100_000
 RUN_SECONDS = 0.8  # of sending before each step
@@ -131,7 +131,7 @@ class Line:
 
     def _work(self, batch_id: UUID) -> None:
         try:
-            self.runtime.run(submit_batch(self.runtime, batch_id))
+            self.runtime.run(submit_in_turn(self.runtime, batch_id))
         except BaseException as error:
             self.errors.append(error)
             raise

@@ -28,9 +28,9 @@ from models.states import BatchState, CampaignState, MessageState
 from models.tables import Batch, Campaign, Lane, Message
 from models.types import new_id
 from producer.dispatch import dispatch
+from workers.in_turn import submit_in_turn
 from workers.runtime import Runtime
 from workers.snapshot import take_snapshot
-from workers.submit import submit_batch
 
 TICK = 0.1
 
@@ -120,7 +120,7 @@ class Cluster:
     def send_task(self, task: str, args: Sequence[str] = (), **_: object) -> None:
         """What Celery would do, at once and in a thread; the dispatcher's own tick comes soon anyway."""
         use: dict[str, Callable[[Runtime], Any]] = {
-            names.SUBMIT_BATCH: lambda here: submit_batch(here, UUID(args[0])),
+            names.SUBMIT_BATCH: lambda here: submit_in_turn(here, UUID(args[0])),
             names.SNAPSHOT: lambda here: take_snapshot(here, args[0]),
         }
         if task in use:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
+from models.database import Database
 from models.states import BatchState
 from models.states import MessageState as S
 from models.tables import Batch
 from providers.wire import Reply, Request
+from tests.support.plans import plan, statements
+from tests.support.rows import ACCOUNT, add_batch, add_campaign
 from tests.support.scripted import OK
 from tests.support.world import World
 from workers import turns
-from workers.submit import submit_in_turn
-from workers.turns import AT_WORK, UNCLAIMED_FOR, Turns, next_unclaimed
+from workers.in_turn import UNCLAIMED_FOR, next_unclaimed, submit_in_turn
+from workers.turns import AT_WORK, Turns
 
 
 async def test_so_many_at_work_and_the_others_in_order() -> None:
@@ -81,6 +86,20 @@ def test_what_was_dispatched_just_now_is_left_to_its_job(world: World) -> None:
     world.clock.advance(UNCLAIMED_FOR + 0.1)
     with world.database.read() as session:
         assert next_unclaimed(session, world.account().name, world.clock()) == sent.batches[1]
+
+
+def test_what_nobody_began_is_found_among_what_is_busy(database: Database) -> None:
+    now = database.now()
+    with database.write() as session:
+        campaign = add_campaign(session, now)
+        for _ in range(3000):
+            add_batch(session, campaign, now, state=BatchState.DONE)
+        waiting = add_batch(session, campaign, now, state=BatchState.DISPATCHED)
+    with database.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+    with database.read() as session, statements(database) as seen:
+        assert next_unclaimed(session, ACCOUNT, now + timedelta(seconds=1)) == waiting
+    assert "ix_batches_busy" in plan(database, *seen[0])
 
 
 def test_two_workers_that_take_the_same_batches_send_each_message_once(world: World) -> None:

@@ -1,0 +1,34 @@
+"""What is sent to the database meanwhile, and how the database goes about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+
+from models.database import Database
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
+    """Every SELECT with its parameters."""
+    seen: list[tuple[str, Any]] = []
+
+    def listen(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        if statement.startswith("SELECT"):
+            seen.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    try:
+        yield seen
+    finally:
+        event.remove(database.engine, "before_cursor_execute", listen)
+
+
+def plan(database: Database, statement: str, parameters: Any) -> str:
+    """The database's own words, a line for each step."""
+    explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
+    with database.engine.connect() as connection:
+        return "\n".join(str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {statement}", parameters))
