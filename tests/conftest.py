@@ -33,7 +33,7 @@ TOGETHER = (
 GROUPS = {path: "web" if path.startswith("tests/web/") else path for path in TOGETHER}
 
 
-class _ByStage(LoadScopeScheduling):
+class _ByStage(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
     """Every other test goes wherever a worker is free. (The marks of pytest-xdist 3.8 say nothing under pytest 9.)"""
 
     def _split_scope(self, nodeid: str) -> str:

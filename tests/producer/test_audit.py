@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import update
 
 from models.database import Database
-from models.moves import Move, add_counts, apply_moves, trail_line
+from models.moves import Move, add_counts, apply_moves
+from models.plain import trail_line
 from models.segments import Encoding
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import Attempt, Base, Batch, Campaign, CampaignCount, Message

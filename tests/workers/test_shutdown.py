@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import pytest
@@ -53,7 +53,7 @@ def stop_in_flight(world: World, batch: UUID, requests: int) -> tuple[Ended, flo
 
 @pytest.mark.parametrize(("answer", "state"), [(silent, S.UNKNOWN), (unreachable, S.QUEUED)])
 def test_a_request_without_an_answer_is_given_up_in_time_and_called_what_it_is(
-    make_world: MakeWorld, answer: Callable[[Request], object], state: S
+    make_world: MakeWorld, answer: Callable[[Request], Reply | Awaitable[Reply]], state: S
 ) -> None:
     world = make_world(max_connections=2)
     sent = world.campaign(4)
