@@ -12,12 +12,12 @@ from models.database import Database
 
 
 @contextmanager
-def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """Every SELECT with its parameters."""
+def statements(database: Database, *verbs: str) -> Iterator[list[tuple[str, Any]]]:
+    """Every statement that begins with one of these words, with its parameters; without words, every SELECT."""
     seen: list[tuple[str, Any]] = []
 
     def listen(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        if statement.startswith("SELECT"):
+        if statement.startswith(verbs or "SELECT"):
             seen.append((statement, parameters))
 
     event.listen(database.engine, "before_cursor_execute", listen)
