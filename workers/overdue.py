@@ -7,9 +7,11 @@ until the report's deadline. What a provider hands out again and again needs non
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -17,7 +19,7 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
-from models.moves import apply_moves
+from models.moves import Move, apply_moves
 from models.states import OPEN_AT_PROVIDER, MessageState
 from models.tables import Campaign, Message
 from providers.base import Found, NotThere, Report, Sighting, Sought
@@ -25,6 +27,7 @@ from workers.charged import look_up
 from workers.fold import report_move
 from workers.outgoing import sought
 from workers.runtime import Runtime
+from workers.sweep import LAST_LOOK
 
 log = structlog.get_logger("drumline.overdue")
 
@@ -39,6 +42,8 @@ class Missing:
     id: UUID
     provider_id: str | None
     sought: Sought
+    deadline: datetime | None
+    asked_at: datetime
 
 
 async def ask_overdue(runtime: Runtime, account_name: str) -> int:
@@ -47,14 +52,26 @@ async def ask_overdue(runtime: Runtime, account_name: str) -> int:
     overdue = account.policy.overdue
     if overdue is None:
         return 0
-    missing = await runtime.write(claim, account_name, overdue, runtime.now())
+    missing = await runtime.write(claim, account_name, overdue, runtime.now(), under_way(runtime.settings))
     if not missing:
         return 0
     sightings = await look_up(runtime, account, [one.sought for one in missing])
-    unanswered = [one for one in missing if not isinstance(sightings.get(one.sought.message.id), Found | NotThere)]
-    if unanswered:
-        await runtime.write(ask_again, unanswered, runtime.now() + again_after(overdue, runtime.settings))
-    return await runtime.write(_apply, missing, sightings, runtime.now())
+    waits = Waits(timedelta(seconds=overdue), again_after(overdue, runtime.settings))
+    return await runtime.write(_apply, missing, sightings, waits, runtime.now())
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """From one question to the next: the first one after an answer, and after none."""
+
+    answered: timedelta
+    unanswered: timedelta
+
+
+def under_way(settings: Settings) -> timedelta:
+    """How long a question is nobody else's. Until it is answered its message is not given up: so every wait after an
+    answer that is the last one is longer."""
+    return timedelta(seconds=max(settings.look_up_claim_seconds, settings.look_up_retry_seconds))
 
 
 def again_after(overdue: float, settings: Settings) -> timedelta:
@@ -62,21 +79,29 @@ def again_after(overdue: float, settings: Settings) -> timedelta:
     return timedelta(seconds=min(settings.look_up_retry_seconds, overdue / 4))
 
 
-def ask_again(session: Session, unanswered: Sequence[Missing], when: datetime) -> None:
-    """A question without an answer counts as not asked."""
-    for one in unanswered:
-        values = {"not_before": when, "looks": one.sought.looks}
+def _apply(
+    session: Session, missing: list[Missing], sightings: Mapping[str, Sighting], waits: Waits, now: datetime
+) -> int:
+    moves: list[Move] = []
+    for one in sorted(missing, key=attrgetter("id")):  # in the order in which everybody locks messages
+        sighting = sightings.get(one.sought.message.id)
+        report = _end_of(one, sighting)
+        if report is not None:
+            moves.append(report_move(one.id, report))
         open_still = (Message.id == one.id) & Message.state.in_(tuple(OPEN_AT_PROVIDER))
-        session.execute(update(Message).where(open_still).values(values))
-
-
-def _apply(session: Session, missing: list[Missing], sightings: Mapping[str, Sighting], now: datetime) -> int:
-    moves = [
-        report_move(one.id, report)
-        for one in missing
-        if (report := _end_of(one, sightings.get(one.sought.message.id))) is not None
-    ]
+        session.execute(update(Message).where(open_still).values(_next_question(one, sighting, waits, now)))
     return len(apply_moves(session, moves, now))
+
+
+def _next_question(one: Missing, sighting: Sighting | None, waits: Waits, now: datetime) -> dict[str, Any]:
+    """When to ask again. One without an answer counts as not asked; one after the deadline was the last. Pure."""
+    if not isinstance(sighting, Found | NotThere):
+        return {"not_before": now + waits.unanswered}
+    looks = one.sought.looks
+    again = now + waits.answered * 2 ** min(looks, SLOWEST)
+    if one.deadline is not None:
+        again = min(again, one.deadline) if one.asked_at < one.deadline else now + LAST_LOOK
+    return {"not_before": again, "looks": looks + 1}
 
 
 def _end_of(one: Missing, sighting: Sighting | None) -> Report | None:
@@ -107,9 +132,8 @@ def overdue_accounts(session: Session, overdue: Mapping[str, float], now: dateti
     }
 
 
-def claim(session: Session, account: str, overdue: float, now: datetime) -> list[Missing]:
-    """The oldest of them, each pushed ahead so that it is asked for again later, and by nobody else meanwhile; for the
-    last time when it would be given up."""
+def claim(session: Session, account: str, overdue: float, now: datetime, alone: timedelta) -> list[Missing]:
+    """The oldest of them, each pushed ahead so that nobody else asks for it for so long."""
     query = (
         select(Message)
         .where(_is_overdue(account, overdue, now))
@@ -118,12 +142,15 @@ def claim(session: Session, account: str, overdue: float, now: datetime) -> list
         .with_for_update(skip_locked=True)
     )
     rows = session.execute(query).scalars().all()
-    missing = [
-        Missing(row.id, row.provider_id, sought(row, session.get_one(Campaign, row.campaign_id), now)) for row in rows
+    ids = [row.id for row in rows]
+    session.execute(update(Message).where(Message.id.in_(ids)).values(not_before=now + alone))
+    return [
+        Missing(
+            row.id,
+            row.provider_id,
+            sought(row, session.get_one(Campaign, row.campaign_id), now),
+            row.deadline,
+            now,
+        )
+        for row in rows
     ]
-    for row in rows:
-        again = now + timedelta(seconds=overdue * 2 ** min(row.looks, SLOWEST))
-        if row.deadline is not None and now < row.deadline:
-            again = min(again, row.deadline)
-        session.execute(update(Message).where(Message.id == row.id).values(not_before=again, looks=row.looks + 1))
-    return missing

@@ -163,8 +163,8 @@ def close_unreported(
     session: Session, now: datetime, notes: Mapping[str, str | None], asked: Mapping[str, timedelta] | None = None
 ) -> int:
     """No report by the deadline. `notes`: why an account may rightly send none. `asked`: accounts that are asked for
-    overdue reports, and the wait after a question that nobody answered. There a last answer is waited for, up to an
-    hour: perhaps nobody was up to ask, or the provider had trouble of its own."""
+    overdue reports, and how long a question may be under way. There a last answer is waited for, up to an hour:
+    perhaps nobody was up to ask, or the provider had trouble of its own."""
     asked = asked or {}
     answered = (and_(Message.account == name, Message.not_before > now + wait) for name, wait in asked.items())
     settled = or_(Message.account.not_in(asked), *answered, Message.deadline < now - LAST_LOOK)

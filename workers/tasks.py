@@ -23,7 +23,7 @@ from workers import closing, sweep
 from workers.events import deliver_events, forget_old
 from workers.failover import Failover
 from workers.in_turn import submit_in_turn
-from workers.overdue import again_after, ask_overdue, overdue_accounts
+from workers.overdue import ask_overdue, overdue_accounts, under_way
 from workers.poll import due_polls, poll_reports
 from workers.reconcile import apply_inbox
 from workers.resolve import due_accounts, resolve_unknown
@@ -154,7 +154,7 @@ def sweep_all() -> None:
     provider_of = here.adapter
     notes = {name: getattr(provider_of(name), "no_report_note", None) for name in here.accounts}
     looks, waits = first_looks(here), report_waits(here)
-    asked = {name: again_after(overdue, here.settings) for name, overdue in _overdue_after(here).items()}
+    asked = dict.fromkeys(_overdue_after(here), under_way(here.settings))
     found = sweep.Swept(
         *_in_own(here, lambda s: sweep.end_leases(s, now, looks)),
         jobs_lost=_in_own(here, lambda s: sweep.requeue_lost_jobs(s, now, here.settings.job_lost_seconds)),

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from models.states import MessageState as S
-from providers.base import Found, LookUpBy, LookUpPolicy, NoAnswer, NotThere, Report, Sighting
+from providers.base import Found, LookUpBy, LookUpPolicy, NoAnswer, NotThere, Report, Sighting, Sought
 from tests.support.rows import ACCOUNT
 from tests.support.scripted import Scripted
 from tests.support.world import Sent, World
 from tests.workers.conftest import MakeWorld
 from workers import sweep
-from workers.overdue import again_after, ask_overdue, overdue_accounts
+from workers.overdue import again_after, ask_overdue, claim, overdue_accounts, under_way
 
 OVERDUE = 600.0
 POLICY = LookUpPolicy(LookUpBy.QUERY, (5.0,), True, 3600.0, OVERDUE)
@@ -48,9 +48,8 @@ def ask(world: World) -> int:
 
 
 def close(world: World) -> int:
-    wait = again_after(OVERDUE, world.settings)
     with world.database.write() as session:
-        return sweep.close_unreported(session, world.clock(), {}, {ACCOUNT: wait})
+        return sweep.close_unreported(session, world.clock(), {}, {ACCOUNT: under_way(world.settings)})
 
 
 def test_it_is_asked_for_once_it_is_overdue_and_then_slower_and_slower(world: World) -> None:
@@ -80,7 +79,20 @@ def test_what_the_provider_knows_ends_the_message(world: World) -> None:
         assert overdue_accounts(session, {ACCOUNT: OVERDUE}, world.clock()) == set()
 
 
-@pytest.mark.parametrize("sighting", [NOTHING_NEW, NotThere()])
+def test_what_is_only_on_its_way_is_asked_for_slower_and_slower_too(world: World) -> None:
+    left(world)
+    world.provider.sightings = lambda _: Found([Report("d", S.SENT)])
+    world.clock.advance(OVERDUE + 1)
+    assert ask(world) == 1
+    assert world.states() == [S.SENT]
+    for wait in (OVERDUE, 2 * OVERDUE, 4 * OVERDUE):
+        world.clock.advance(wait - 1)
+        assert ask(world) == 0
+        world.clock.advance(1)
+        assert ask(world) == 1
+
+
+@pytest.mark.parametrize("sighting", [NOTHING_NEW, NotThere(), Found([Report("d", S.SENT)])])
 def test_it_is_asked_for_once_more_at_its_deadline_and_then_given_up(world: World, sighting: Sighting) -> None:
     deadline = deadline_of(world, left(world))
     world.provider.sightings = lambda _: sighting
@@ -104,6 +116,35 @@ def test_a_question_that_nobody_answered_is_put_again_soon_and_nothing_is_given_
     world.provider.sightings = lambda _: Found([Report("d", S.DELIVERED)])
     assert ask(world) == 1
     assert world.states() == [S.DELIVERED]
+
+
+def test_nothing_is_given_up_while_its_question_is_under_way(world: World) -> None:
+    deadline = deadline_of(world, left(world))
+    given_up = list[int]()
+
+    def meanwhile(_: Sought) -> Sighting:
+        given_up.append(close(world))
+        return NoAnswer("http_500")
+
+    world.provider.sightings = meanwhile
+    world.clock.now = deadline + timedelta(seconds=1)
+    assert ask(world) == 1
+    assert given_up == [0]
+    world.clock.advance(again_after(OVERDUE, world.settings).total_seconds())
+    world.provider.sightings = lambda _: Found([Report("d", S.DELIVERED)])
+    assert ask(world) == 1
+    assert world.states() == [S.DELIVERED]
+
+
+def test_a_worker_that_dies_with_a_question_leaves_it_to_the_next_one(world: World) -> None:
+    deadline = deadline_of(world, left(world))
+    world.clock.now = deadline + timedelta(seconds=1)
+    with world.database.write() as session:
+        assert len(claim(session, ACCOUNT, OVERDUE, world.clock(), under_way(world.settings))) == 1
+    assert (ask(world), close(world)) == (0, 0)
+    world.clock.advance(under_way(world.settings).total_seconds())
+    assert (ask(world), close(world)) == (1, 1)
+    assert world.states() == [S.EXPIRED]
 
 
 def test_an_answer_is_waited_for_an_hour_and_no_longer(world: World) -> None:
