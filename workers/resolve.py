@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -54,6 +54,8 @@ from workers.toll import ACCOUNT_HORIZON, Toll, sender_budget
 log = structlog.get_logger("drumline.resolve")
 
 AT_ONCE = 50  # unknown messages taken in one run
+SENT_AGAIN: Final = "never proven; sent again as the campaign says"
+"""The line in the history of a message that may arrive twice because its campaign wants it so."""
 
 
 class OnUnknown(StrEnum):
@@ -150,7 +152,7 @@ def _by_policy(case: Case) -> Step:
     """The provider's memory ended without a proof."""
     if case.on_unknown is OnUnknown.RESEND:
         values: dict[str, Any] = {"not_before": None}
-        return Step(case, Decision(MessageState.QUEUED, "never proven; sent again as the campaign says", values))
+        return Step(case, Decision(MessageState.QUEUED, SENT_AGAIN, values))
     values = {"code": "outcome_unknown", "klass": "unspecified", "reason": "the provider never said what became of it"}
     return Step(case, Decision(MessageState.FAILED, "outcome_unknown", values))
 

@@ -1,4 +1,4 @@
-"""The accounts of a run: small limits, short timeouts and look-ups, so that hours of trouble fit into half a minute."""
+"""The accounts of a run: small limits or none, short timeouts and look-ups: hours of trouble in half a minute."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _TEMPLATE = """\
 provider = "qikli"
 base_url = "{qikli}"
 credentials = {{ username = "CHAOS_QIKLI_USERNAME", password = "CHAOS_QIKLI_PASSWORD" }}
-limits = [{{ limit = {rate}, per = "1s", counts = "messages" }}]
+{by_messages}
 request_cap = 5
 timeout = "2s"
+max_connections = {connections}
 poll = {{ every = "1s", limit = 50 }}
 look_up = {{ after = ["1500ms", "3s", "5s"], give_up_after = "{give_up}s", overdue = "4s" }}
 report_wait = "{report_wait}s"
@@ -28,8 +29,9 @@ options = {{ include_logs = true }}
 provider = "quicksms"
 base_url = "{quicksms}"
 credentials = {{ api_key = "CHAOS_QUICKSMS_KEY" }}
-limits = [{{ limit = {rate}, per = "1s", counts = "requests" }}]
+{by_requests}
 timeout = "2s"
+max_connections = {connections}
 look_up = {{ after = ["1s", "2s", "4s", "6s", "8s"], give_up_after = "{give_up}s" }}
 report_wait = "{report_wait}s"
 webhook = {{ push = true, secret = "CHAOS_QUICKSMS_SECRET", token = "CHAOS_TOKEN" }}
@@ -38,10 +40,11 @@ webhook = {{ push = true, secret = "CHAOS_QUICKSMS_SECRET", token = "CHAOS_TOKEN
 provider = "qikberry"
 base_url = "{qikberry}"
 credentials = {{ access_token = "CHAOS_QIKBERRY_TOKEN" }}
-limits = [{{ limit = {rate}, per = "1s", counts = "messages" }}]
+{by_messages}
 poll_limits = [{{ limit = 50, per = "1s", counts = "requests" }}]
 request_cap = 4
 timeout = "2s"
+max_connections = {connections}
 poll = {{ every = "1s" }}
 look_up = {{ after = ["1500ms", "3s", "5s"], give_up_after = "{give_up}s" }}
 report_wait = "{report_wait}s"
@@ -51,11 +54,9 @@ options = {{ service = "T" }}
 provider = "cliqtel"
 base_url = "{cliqtel}"
 credentials = {{ api_key = "CHAOS_CLIQTEL_KEY" }}
-limits = [
-    {{ limit = 25, per = "1s", counts = "requests" }},
-    {{ limit = {rate}, per = "1s", counts = "messages" }},
-]
+{by_both}
 timeout = "2s"
+max_connections = {connections}
 sender = "{number}"
 poll = {{ every = "1s" }}
 look_up = {{ after = ["1500ms", "4s", "7s"], give_up_after = "60s" }}
@@ -85,13 +86,25 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
-def accounts_file(base_urls: Mapping[str, str], rate: int) -> str:
+def accounts_file(base_urls: Mapping[str, str], rate: int | None, connections: int) -> str:
+    """`rate`: messages a second of each account; None: no limits."""
+    messages, requests, also = (
+        f'{{ limit = {limit}, per = "1s", counts = "{counts}" }}'
+        for limit, counts in ((rate, "messages"), (rate, "requests"), (25, "requests"))
+    )
     return _TEMPLATE.format(
-        rate=rate, number=NUMBER, give_up=f"{GIVE_UP:g}", report_wait=f"{REPORT_WAIT:g}", **base_urls
+        by_messages=f"limits = [{messages if rate else ''}]",
+        by_requests=f"limits = [{requests if rate else ''}]",
+        by_both=f"limits = [{f'{also}, {messages}' if rate else ''}]",
+        connections=connections,
+        number=NUMBER,
+        give_up=f"{GIVE_UP:g}",
+        report_wait=f"{REPORT_WAIT:g}",
+        **base_urls,
     )
 
 
-def sandbox_settings(rate: int, latency: tuple[float, float]) -> dict[str, dict[str, Any]]:
+def sandbox_settings(rate: int | None, latency: tuple[float, float]) -> dict[str, dict[str, Any]]:
     """The simulator as strict as the accounts are told: whoever is too fast is refused and counted. `latency`: seconds
     from the acceptance to the answer, in which a worker's death leaves an outcome that nobody has read."""
     common: dict[str, Any] = {
@@ -100,11 +113,16 @@ def sandbox_settings(rate: int, latency: tuple[float, float]) -> dict[str, dict[
         "mix": {"delivered": 0.9, "undelivered": 0.05, "expired": 0.03, "rejected": 0.02},
         "retry_scale": 0.02,
     }
-    messages = {"limit": rate, "per_seconds": 1, "counts": "messages"}
-    requests = {"limit": rate, "per_seconds": 1, "counts": "requests"}
-    return {
-        "qikli": {**common, "limits": [messages]},
-        "quicksms": {**common, "limits": [requests], "webhook_secret": ENVIRONMENT["CHAOS_QUICKSMS_SECRET"]},
-        "qikberry": {**common, "limits": [messages]},
-        "cliqtel": {**common, "limits": [{"limit": 25, "per_seconds": 1}, messages]},
+    limits = {
+        "qikli": [_limit(rate, "messages")],
+        "quicksms": [_limit(rate, "requests")],
+        "qikberry": [_limit(rate, "messages")],
+        "cliqtel": [_limit(25, "requests"), _limit(rate, "messages")],
     }
+    settings = {provider: {**common, "limits": of_it if rate else []} for provider, of_it in limits.items()}
+    settings["quicksms"]["webhook_secret"] = ENVIRONMENT["CHAOS_QUICKSMS_SECRET"]
+    return settings
+
+
+def _limit(limit: int | None, counts: str) -> dict[str, Any]:
+    return {"limit": limit, "per_seconds": 1, "counts": counts}

@@ -68,16 +68,19 @@ class Plan:
     database: Database
     recipients: int
     trouble: float
-    rate: int  # messages a second of each account
+    rate: int | None  # messages a second of each account; None: as fast as its few connections carry them
+    connections: int  # of each account in each worker, at most
     latency: tuple[float, float]  # seconds from a provider's acceptance to its answer
     same_text: bool
     two_beats: bool
+    resend: bool  # what can never be proven is sent again, as the campaign says
     clock: Clock | None
     faults: Mapping[str, Sequence[Mapping[str, Any]]] = field(repr=False)
     blows: Sequence[Blow] = field(repr=False)
 
 
 _LATENCIES = ((0.005, 0.05), (0.05, 0.5), (0.3, 1.2), (0.3, 1.2))
+_UNLIMITED, _RESEND = 0.35, 0.25  # shares of the runs
 
 Draw = Callable[[Random], Blow]
 
@@ -87,18 +90,35 @@ def draw(seed: int, database: Database, *, gentle: bool = False) -> Plan:
     random = Random(f"{seed}/{database}")
     least, most = (60, 90) if gentle else (200, 320)
     trouble = GENTLE_SECONDS if gentle else TROUBLE_SECONDS
-    return Plan(
+    plan = Plan(
         seed=seed,
         database=database,
         recipients=random.randint(least, most),
         trouble=trouble,
         rate=random.choice((8, 10, 12)),
+        connections=50,
         latency=random.choice(_LATENCIES),
         same_text=random.random() < 0.2,
         two_beats=random.random() < 0.4,
+        resend=Random(f"resend/{seed}/{database}").random() < _RESEND,
         clock=_clock(Random(f"clock/{seed}/{database}"), database),
         faults={provider: _faults(random, provider) for provider in PROVIDERS},
         blows=_blows(random, database, random.randint(2, 3) if gentle else random.randint(3, 7), trouble),
+    )
+    return _without_limits(plan, Random(f"limits/{seed}/{database}"), 2 if gentle else 1)
+
+
+def _without_limits(plan: Plan, random: Random, part: int) -> Plan:
+    """Some runs let the machine set the pace: other waves, other queues, more in the air. So slow that it lasts, and
+    more recipients."""
+    if random.random() >= _UNLIMITED:
+        return plan
+    return replace(
+        plan,
+        rate=None,
+        connections=random.choice((2, 3, 4)),
+        recipients=random.randint(300, 500) // part,
+        latency=random.choice(_LATENCIES[1:]),
     )
 
 

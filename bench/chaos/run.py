@@ -37,14 +37,16 @@ from models.states import FINAL, BatchState
 from models.tables import Batch, Campaign, DeliveryReport, InboxPage, Message
 from producer import campaigns
 from producer.audit import audit
-from producer.campaigns import CampaignSpec
+from producer.campaigns import CampaignSpec, OnUnknown
 from producer.demo.compare import Row
 from producer.importer import Importer
 from producer.services.redis_server import redis_server
 from producer.services.stack import beat_command, free_port, worker_command
 from providers.accounts import open_provider
+from workers.resolve import SENT_AGAIN
 
 PATIENCE = 100.0  # seconds after the trouble until every message has to be final
+CUT_FOR = 10  # messages a second, two seconds of which make a batch
 SETTLE = 12.0  # seconds after completion until nothing is left on Redis and every batch is closed
 TEXT = "Hi {{ name }}, your order {{ order }} leaves today."
 
@@ -103,7 +105,6 @@ def run(plan: Plan, folder: Path, postgres: PostgresServer | None, tell: Callabl
 @contextlib.contextmanager
 def _world(plan: Plan, folder: Path, postgres: PostgresServer | None) -> Iterator[World]:
     folder.mkdir(parents=True, exist_ok=True)
-    rate = plan.rate
     url = postgres.new_database() if postgres else f"sqlite:///{folder / 'drumline.db'}"
     with Fleet(folder) as fleet:
         server = redis_server(folder / "redis")
@@ -111,14 +112,17 @@ def _world(plan: Plan, folder: Path, postgres: PostgresServer | None) -> Iterato
         ready = folder / "sandbox.json"
         fleet.start("sandbox", (sys.executable, "-m", "sandbox", "--seed", str(plan.seed), "--ready-file", str(ready)))
         announced = json.loads(wait_for(ready))
-        (folder / "accounts.toml").write_text(accounts_file(announced["base_urls"], rate), "utf-8")
+        file = folder / "accounts.toml"
+        # Cut as for an account with limits: otherwise all of a small campaign were one batch.
+        file.write_text(accounts_file(announced["base_urls"], plan.rate or CUT_FOR, plan.connections), "utf-8")
         control = Control(str(announced["control"]))
-        control.configure(sandbox_settings(rate, plan.latency))
+        control.configure(sandbox_settings(plan.rate, plan.latency))
         port = free_port("127.0.0.1", 0)
         fleet.environment |= _environment(folder, url, server.url, port)
         if plan.clock:
             fleet.own[plan.clock.target] = _wrong_clock(plan.clock, fleet.environment["PYTHONPATH"])
-        accounts = load_accounts(folder / "accounts.toml", {**os.environ, **fleet.environment})
+        accounts = load_accounts(file, {**os.environ, **fleet.environment})
+        file.write_text(accounts_file(announced["base_urls"], plan.rate, plan.connections), "utf-8")
         database = Db(url)
         try:
             database.migrate()
@@ -180,7 +184,8 @@ def _wait_until_up(fleet: Fleet) -> None:
 def _import(world: World) -> UUID:
     providers = {name: open_provider(a, world_url(world)) for name, a in world.accounts.items()}
     template = "Your parcel is on its way." if world.plan.same_text else TEXT
-    spec = CampaignSpec(f"Chaos {world.plan.seed}", SENDER, template, ROUTE, source="recipients.csv")
+    policy = OnUnknown.RESEND if world.plan.resend else OnUnknown.GIVE_UP
+    spec = CampaignSpec(f"Chaos {world.plan.seed}", SENDER, template, ROUTE, source="recipients.csv", on_unknown=policy)
     checked = campaigns.check_spec(spec, world.accounts, providers)
     with world.database.write() as session:
         campaign_id = campaigns.create(session, spec, checked, world.database.now())
@@ -266,11 +271,11 @@ def _check(world: World, outcome: Outcome) -> None:
         outcome.wrong += [("", text) for text in (found.differences if found else ("the campaign is gone",))]
         waiting = select(func.count()).where(DeliveryReport.applied_at.is_(None))
         outcome.facts["reports_without_message"] = session.execute(waiting).scalar_one()
-    outcome.facts |= {"unproven": verdict.unproven, "unreported": verdict.unreported}
+    outcome.facts |= {"unproven": verdict.unproven, "unreported": verdict.unreported, "doubled": verdict.doubled}
     stats = world.control.stats()
     for provider in ROUTE:
         outcome.facts[f"{provider}_throttled"] = _stat(stats, provider, "throttled")
-        if duplicates := _stat(stats, provider, "duplicates"):
+        if not world.plan.resend and (duplicates := _stat(stats, provider, "duplicates")):
             outcome.wrong.append(("", f"{provider} counts {duplicates} duplicates"))
 
 
@@ -293,6 +298,7 @@ def _judge(world: World) -> Verdict:
                     m.msisdn.lstrip("+"), text or "",
                 ),
                 m.code,
+                m.trail.count(SENT_AGAIN),
             )
             for m, text in session.execute(query)
         ]  # fmt: skip

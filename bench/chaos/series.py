@@ -29,7 +29,9 @@ def _one(plan: Plan, keep: Path, deadline: float) -> Outcome | None:
         return None
     name = f"seed {plan.seed} on {plan.database}"
     clock = f", the clock of {plan.clock.target} steps by {plan.clock.seconds:g} s" if plan.clock else ""
-    print(f"{name}: {plan.recipients} recipients, {len(plan.blows)} blows{clock}", flush=True)
+    pace = "" if plan.rate else f", no limits, {plan.connections} connections"
+    unknown = ", what is never proven is sent again" if plan.resend else ""
+    print(f"{name}: {plan.recipients} recipients, {len(plan.blows)} blows{pace}{unknown}{clock}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="dl-chaos-"))
     postgres = PostgresServer() if plan.database is Database.POSTGRESQL else None
     try:

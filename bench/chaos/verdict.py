@@ -15,10 +15,12 @@ NO_REPORT = "no_dlr"
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """One message as our database has it, with the code it ended with."""
+    """One message as our database has it, with the code it ended with. `sent_again`: how often the campaign's policy
+    sent it again although nobody could prove that the provider did not have it."""
 
     row: Row
     code: str | None
+    sent_again: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,12 @@ class Acceptance:
 @dataclass
 class Verdict:
     """`wrong` must be empty. `unproven`: accepted, but the provider did not say so before the policy gave up;
-    `unreported`: accepted, and its report never came."""
+    `unreported`: accepted, and its report never came; `doubled`: accepted twice, as the campaign's policy risks."""
 
     wrong: list[tuple[str, str]] = field(default_factory=list)  # message id (or none) and what is wrong
     unproven: int = 0
     unreported: int = 0
+    doubled: int = 0
 
     def say(self, message_id: str, text: str) -> None:
         self.wrong.append((message_id, text))
@@ -75,14 +78,15 @@ class _Owners:
 
 def _judge_one(verdict: Verdict, fate: Fate, accepted: Sequence[Acceptance]) -> None:
     row = fate.row
-    if len(accepted) > 1:
+    if len(accepted) > 1 + fate.sent_again:
         verdict.say(row.id, f"accepted {len(accepted)} times: {', '.join(one.entry.id for one in accepted)}")
     elif row.state not in FINAL:
         verdict.say(row.id, f"not final: {row.state}")
     elif not accepted:
         _judge_unaccepted(verdict, fate)
     else:
-        _judge_accepted(verdict, fate, accepted[0])
+        verdict.doubled += len(accepted) > 1
+        _judge_accepted(verdict, fate, accepted)
 
 
 def _judge_unaccepted(verdict: Verdict, fate: Fate) -> None:
@@ -90,19 +94,20 @@ def _judge_unaccepted(verdict: Verdict, fate: Fate) -> None:
         verdict.say(fate.row.id, f"{fate.row.state}, and the provider never accepted it")
 
 
-def _judge_accepted(verdict: Verdict, fate: Fate, accepted: Acceptance) -> None:
-    row, entry = fate.row, accepted.entry
-    if (row.digits, row.text) != (entry.digits, entry.text):
+def _judge_accepted(verdict: Verdict, fate: Fate, accepted: Sequence[Acceptance]) -> None:
+    row = fate.row
+    if any((row.digits, row.text) != (one.entry.digits, one.entry.text) for one in accepted):
         verdict.say(row.id, "the provider has another number or text")
     if row.state is MessageState.FAILED and fate.code == OUTCOME_UNKNOWN:
         verdict.unproven += 1
         return
-    if row.state is _expected(row.provider, entry.truth):
+    if any(row.state is _expected(row.provider, one.entry.truth) for one in accepted):
         return
-    if row.state is MessageState.EXPIRED and fate.code == NO_REPORT and not accepted.handed_over:
+    if row.state is MessageState.EXPIRED and fate.code == NO_REPORT and not all(one.handed_over for one in accepted):
         verdict.unreported += 1
     else:
-        verdict.say(row.id, f"{row.state} ({fate.code}), and the provider's truth is {entry.truth}")
+        truths = ", ".join(one.entry.truth for one in accepted)
+        verdict.say(row.id, f"{row.state} ({fate.code}), and the provider's truth is {truths}")
 
 
 def _expected(provider: str, truth: str) -> MessageState:

@@ -11,6 +11,9 @@ import pytest
 from bench.chaos.databases import PostgresServer
 from bench.chaos.plan import Database, Kind, draw
 from bench.chaos.run import run
+from bench.chaos.verdict import Acceptance, Fate, judge
+from models.states import MessageState
+from producer.demo.compare import Entry, Row
 
 pytestmark = [pytest.mark.timeout(240)]
 
@@ -55,3 +58,30 @@ def test_every_blow_is_drawn_sooner_or_later(database: Database) -> None:
     only_sqlite = {Kind.DATABASE_LOCK, Kind.DISK_FULL}
     only_postgresql = {Kind.DATABASE_RESTART, Kind.DATABASE_CRASH}
     assert drawn == set(Kind) - (only_postgresql if database is Database.SQLITE else only_sqlite)
+
+
+def _fate(sent_again: int = 0) -> Fate:
+    row = Row("6f1c", "quicksms", "quicksms", MessageState.DELIVERED, "a", "447700900001", "Hello")
+    return Fate(row, None, sent_again)
+
+
+def _accepted(provider_id: str, truth: str = "delivered") -> Acceptance:
+    return Acceptance(Entry("quicksms", provider_id, "6f1c", "447700900001", "Hello", truth), True)
+
+
+@pytest.mark.parametrize(
+    ("fate", "accepted", "wrong", "doubled"),
+    [
+        (_fate(), [_accepted("a")], 0, 0),
+        (_fate(), [], 1, 0),
+        (_fate(), [_accepted("a", "undelivered")], 1, 0),
+        (_fate(), [_accepted("a"), _accepted("b")], 1, 0),
+        (_fate(sent_again=1), [_accepted("a"), _accepted("b", "undelivered")], 0, 1),
+        (_fate(sent_again=1), [_accepted("a"), _accepted("b"), _accepted("c")], 1, 0),
+    ],
+)
+def test_only_what_the_campaign_wants_sent_again_may_be_accepted_twice(
+    fate: Fate, accepted: list[Acceptance], wrong: int, doubled: int
+) -> None:
+    verdict = judge([fate], accepted)
+    assert (len(verdict.wrong), verdict.doubled) == (wrong, doubled)
