@@ -66,7 +66,7 @@ def due_messages(session: Session, batch_id: UUID, now: datetime, limit: int) ->
         .order_by(_M.row_no)
         .limit(limit)
     )
-    return [Due._make(row) for row in session.execute(query)]
+    return [Due._make(row) for row in session.execute(query).all()]
 
 
 def counts(session: Session, campaign_id: UUID) -> dict[str, dict[MessageState, int]]:
