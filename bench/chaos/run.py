@@ -271,7 +271,8 @@ def _check(world: World, outcome: Outcome) -> None:
         outcome.wrong += [("", text) for text in (found.differences if found else ("the campaign is gone",))]
         waiting = select(func.count()).where(DeliveryReport.applied_at.is_(None))
         outcome.facts["reports_without_message"] = session.execute(waiting).scalar_one()
-    outcome.facts |= {"unproven": verdict.unproven, "unreported": verdict.unreported, "doubled": verdict.doubled}
+    counted = ("unproven", "unreported", "sent_again", "doubled")
+    outcome.facts |= {name: getattr(verdict, name) for name in counted}
     stats = world.control.stats()
     for provider in ROUTE:
         outcome.facts[f"{provider}_throttled"] = _stat(stats, provider, "throttled")

@@ -34,11 +34,13 @@ class Acceptance:
 @dataclass
 class Verdict:
     """`wrong` must be empty. `unproven`: accepted, but the provider did not say so before the policy gave up;
-    `unreported`: accepted, and its report never came; `doubled`: accepted twice, as the campaign's policy risks."""
+    `unreported`: accepted, and its report never came; `sent_again`: as the campaign's policy
+    wants what was never proven; `doubled`: accepted twice thereby."""
 
     wrong: list[tuple[str, str]] = field(default_factory=list)  # message id (or none) and what is wrong
     unproven: int = 0
     unreported: int = 0
+    sent_again: int = 0
     doubled: int = 0
 
     def say(self, message_id: str, text: str) -> None:
@@ -78,6 +80,7 @@ class _Owners:
 
 def _judge_one(verdict: Verdict, fate: Fate, accepted: Sequence[Acceptance]) -> None:
     row = fate.row
+    verdict.sent_again += fate.sent_again
     if len(accepted) > 1 + fate.sent_again:
         verdict.say(row.id, f"accepted {len(accepted)} times: {', '.join(one.entry.id for one in accepted)}")
     elif row.state not in FINAL:
