@@ -43,7 +43,6 @@ class Missing:
     provider_id: str | None
     sought: Sought
     deadline: datetime | None
-    asked_at: datetime
 
 
 async def ask_overdue(runtime: Runtime, account_name: str) -> int:
@@ -52,25 +51,27 @@ async def ask_overdue(runtime: Runtime, account_name: str) -> int:
     overdue = account.policy.overdue
     if overdue is None:
         return 0
-    missing = await runtime.write(claim, account_name, overdue, runtime.now(), under_way(runtime.settings))
+    asked_at = runtime.now()
+    missing = await runtime.write(claim, account_name, overdue, asked_at, under_way(runtime.settings))
     if not missing:
         return 0
     sightings = await look_up(runtime, account, [one.sought for one in missing])
-    waits = Waits(timedelta(seconds=overdue), again_after(overdue, runtime.settings))
+    waits = Waits(asked_at, timedelta(seconds=overdue), again_after(overdue, runtime.settings))
     return await runtime.write(_apply, missing, sightings, waits, runtime.now())
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """From one question to the next: the first one after an answer, and after none."""
+    """From one question to the next, after the first answer and after none."""
 
+    asked_at: datetime
     answered: timedelta
     unanswered: timedelta
 
 
 def under_way(settings: Settings) -> timedelta:
-    """How long a question is nobody else's. Until it is answered its message is not given up: so every wait after an
-    answer that is the last one is longer."""
+    """How long a question is nobody else's. It has no answer yet: a message is given up only where the next question
+    is further away than that (`sweep.close_unreported`)."""
     return timedelta(seconds=max(settings.look_up_claim_seconds, settings.look_up_retry_seconds))
 
 
@@ -100,7 +101,7 @@ def _next_question(one: Missing, sighting: Sighting | None, waits: Waits, now: d
     looks = one.sought.looks
     again = now + waits.answered * 2 ** min(looks, SLOWEST)
     if one.deadline is not None:
-        again = min(again, one.deadline) if one.asked_at < one.deadline else now + LAST_LOOK
+        again = min(again, one.deadline) if waits.asked_at < one.deadline else now + LAST_LOOK
     return {"not_before": again, "looks": looks + 1}
 
 
@@ -142,15 +143,11 @@ def claim(session: Session, account: str, overdue: float, now: datetime, alone: 
         .with_for_update(skip_locked=True)
     )
     rows = session.execute(query).scalars().all()
-    ids = [row.id for row in rows]
-    session.execute(update(Message).where(Message.id.in_(ids)).values(not_before=now + alone))
-    return [
-        Missing(
-            row.id,
-            row.provider_id,
-            sought(row, session.get_one(Campaign, row.campaign_id), now),
-            row.deadline,
-            now,
-        )
+    missing = [
+        Missing(row.id, row.provider_id, sought(row, session.get_one(Campaign, row.campaign_id), now), row.deadline)
         for row in rows
     ]
+    if missing:
+        ids = [one.id for one in missing]
+        session.execute(update(Message).where(Message.id.in_(ids)).values(not_before=now + alone))
+    return missing

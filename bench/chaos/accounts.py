@@ -16,7 +16,7 @@ _TEMPLATE = """\
 provider = "qikli"
 base_url = "{qikli}"
 credentials = {{ username = "CHAOS_QIKLI_USERNAME", password = "CHAOS_QIKLI_PASSWORD" }}
-{by_messages}
+limits = [{limits[qikli]}]
 request_cap = 5
 timeout = "2s"
 max_connections = {connections}
@@ -29,7 +29,7 @@ options = {{ include_logs = true }}
 provider = "quicksms"
 base_url = "{quicksms}"
 credentials = {{ api_key = "CHAOS_QUICKSMS_KEY" }}
-{by_requests}
+limits = [{limits[quicksms]}]
 timeout = "2s"
 max_connections = {connections}
 look_up = {{ after = ["1s", "2s", "4s", "6s", "8s"], give_up_after = "{give_up}s" }}
@@ -40,7 +40,7 @@ webhook = {{ push = true, secret = "CHAOS_QUICKSMS_SECRET", token = "CHAOS_TOKEN
 provider = "qikberry"
 base_url = "{qikberry}"
 credentials = {{ access_token = "CHAOS_QIKBERRY_TOKEN" }}
-{by_messages}
+limits = [{limits[qikberry]}]
 poll_limits = [{{ limit = 50, per = "1s", counts = "requests" }}]
 request_cap = 4
 timeout = "2s"
@@ -54,7 +54,7 @@ options = {{ service = "T" }}
 provider = "cliqtel"
 base_url = "{cliqtel}"
 credentials = {{ api_key = "CHAOS_CLIQTEL_KEY" }}
-{by_both}
+limits = [{limits[cliqtel]}]
 timeout = "2s"
 max_connections = {connections}
 sender = "{number}"
@@ -86,16 +86,26 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
+def _limits(rate: int | None) -> dict[str, list[tuple[int, str]]]:
+    """So many a second of what, by provider. `rate`: messages of each account; None: no limits."""
+    if rate is None:
+        return {provider: [] for provider in ROUTE}
+    messages = (rate, "messages")
+    return {
+        "qikli": [messages],
+        "quicksms": [(rate, "requests")],
+        "qikberry": [messages],
+        "cliqtel": [(25, "requests"), messages],
+    }
+
+
 def accounts_file(base_urls: Mapping[str, str], rate: int | None, connections: int) -> str:
-    """`rate`: messages a second of each account; None: no limits."""
-    messages, requests, also = (
-        f'{{ limit = {limit}, per = "1s", counts = "{counts}" }}'
-        for limit, counts in ((rate, "messages"), (rate, "requests"), (25, "requests"))
-    )
+    limits = {
+        provider: ", ".join(f'{{ limit = {limit}, per = "1s", counts = "{what}" }}' for limit, what in several)
+        for provider, several in _limits(rate).items()
+    }
     return _TEMPLATE.format(
-        by_messages=f"limits = [{messages if rate else ''}]",
-        by_requests=f"limits = [{requests if rate else ''}]",
-        by_both=f"limits = [{f'{also}, {messages}' if rate else ''}]",
+        limits=limits,
         connections=connections,
         number=NUMBER,
         give_up=f"{GIVE_UP:g}",
@@ -113,16 +123,9 @@ def sandbox_settings(rate: int | None, latency: tuple[float, float]) -> dict[str
         "mix": {"delivered": 0.9, "undelivered": 0.05, "expired": 0.03, "rejected": 0.02},
         "retry_scale": 0.02,
     }
-    limits = {
-        "qikli": [_limit(rate, "messages")],
-        "quicksms": [_limit(rate, "requests")],
-        "qikberry": [_limit(rate, "messages")],
-        "cliqtel": [_limit(25, "requests"), _limit(rate, "messages")],
+    settings = {
+        provider: {**common, "limits": [{"limit": n, "per_seconds": 1, "counts": what} for n, what in several]}
+        for provider, several in _limits(rate).items()
     }
-    settings = {provider: {**common, "limits": of_it if rate else []} for provider, of_it in limits.items()}
     settings["quicksms"]["webhook_secret"] = ENVIRONMENT["CHAOS_QUICKSMS_SECRET"]
     return settings
-
-
-def _limit(limit: int | None, counts: str) -> dict[str, Any]:
-    return {"limit": limit, "per_seconds": 1, "counts": counts}

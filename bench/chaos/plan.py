@@ -105,10 +105,10 @@ def draw(seed: int, database: Database, *, gentle: bool = False) -> Plan:
         faults={provider: _faults(random, provider) for provider in PROVIDERS},
         blows=_blows(random, database, random.randint(2, 3) if gentle else random.randint(3, 7), trouble),
     )
-    return _without_limits(plan, Random(f"limits/{seed}/{database}"), 2 if gentle else 1)
+    return _without_limits(plan, Random(f"limits/{seed}/{database}"), gentle)
 
 
-def _without_limits(plan: Plan, random: Random, part: int) -> Plan:
+def _without_limits(plan: Plan, random: Random, gentle: bool) -> Plan:
     """Some runs let the machine set the pace: other waves, other queues, more in the air. So slow that it lasts, and
     more recipients."""
     if random.random() >= _UNLIMITED:
@@ -117,7 +117,7 @@ def _without_limits(plan: Plan, random: Random, part: int) -> Plan:
         plan,
         rate=None,
         connections=random.choice((2, 3, 4)),
-        recipients=random.randint(300, 500) // part,
+        recipients=random.randint(300, 500) // (2 if gentle else 1),
         latency=random.choice(_LATENCIES[1:]),
     )
 

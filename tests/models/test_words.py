@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 
 from models import leases
 from models.database import Database
 from models.states import OPEN_AT_PROVIDER, BatchState, MessageState
 from models.tables import Batch, Message
+from tests.support.plans import plan, statements
 from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
 from workers import sweep
 
@@ -50,17 +50,9 @@ def test_sqlite_looks_for_what_is_too_late_by_its_time(tmp_path: Path) -> None:
     """Not through all that is queued in the campaigns at work: it would hold up every writer for seconds."""
     database = Database(f"sqlite:///{tmp_path / 'late.db'}")
     database.migrate()
-    seen: list[tuple[str, Any]] = []
-
-    def listen(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        seen.append((statement, parameters))
-
-    event.listen(database.engine, "before_cursor_execute", listen)
-    with database.write() as session:
+    with database.write() as session, statements(database, "SELECT messages.id") as looks:
         sweep.expire_queued(session, NOW)
-        connection = session.connection()
-        looks = [one for one in seen if one[0].startswith("SELECT messages.id")]
-        plans = [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given).all()) for text, given in looks]
+    plans = [plan(database, *look) for look in looks]
     database.close()
     assert len(plans) == 1
     assert "ix_messages_expiring" in plans[0]

@@ -19,6 +19,8 @@ from workers.overdue import again_after, ask_overdue, claim, overdue_accounts, u
 OVERDUE = 600.0
 POLICY = LookUpPolicy(LookUpBy.QUERY, (5.0,), True, 3600.0, OVERDUE)
 NOTHING_NEW = Found([Report("d", S.SUBMITTED)])
+ON_ITS_WAY = Found([Report("d", S.SENT)])
+DELIVERED = Found([Report("d", S.DELIVERED)])
 
 
 @pytest.fixture
@@ -68,8 +70,7 @@ def test_it_is_asked_for_once_it_is_overdue_and_then_slower_and_slower(world: Wo
 def test_what_the_provider_knows_ends_the_message(world: World) -> None:
     sent = left(world, 2)
     known = str(sent.messages[0])
-    delivered = Found([Report("d", S.DELIVERED)])
-    world.provider.sightings = lambda one: delivered if one.message.id == known else NOTHING_NEW
+    world.provider.sightings = lambda one: DELIVERED if one.message.id == known else NOTHING_NEW
     world.clock.advance(OVERDUE + 1)
     with world.database.read() as session:
         assert overdue_accounts(session, {ACCOUNT: OVERDUE}, world.clock()) == {ACCOUNT}
@@ -81,7 +82,7 @@ def test_what_the_provider_knows_ends_the_message(world: World) -> None:
 
 def test_what_is_only_on_its_way_is_asked_for_slower_and_slower_too(world: World) -> None:
     left(world)
-    world.provider.sightings = lambda _: Found([Report("d", S.SENT)])
+    world.provider.sightings = lambda _: ON_ITS_WAY
     world.clock.advance(OVERDUE + 1)
     assert ask(world) == 1
     assert world.states() == [S.SENT]
@@ -92,7 +93,7 @@ def test_what_is_only_on_its_way_is_asked_for_slower_and_slower_too(world: World
         assert ask(world) == 1
 
 
-@pytest.mark.parametrize("sighting", [NOTHING_NEW, NotThere(), Found([Report("d", S.SENT)])])
+@pytest.mark.parametrize("sighting", [NOTHING_NEW, NotThere(), ON_ITS_WAY])
 def test_it_is_asked_for_once_more_at_its_deadline_and_then_given_up(world: World, sighting: Sighting) -> None:
     deadline = deadline_of(world, left(world))
     world.provider.sightings = lambda _: sighting
@@ -113,7 +114,7 @@ def test_a_question_that_nobody_answered_is_put_again_soon_and_nothing_is_given_
         assert ask(world) == 1
         assert close(world) == 0
         world.clock.advance(again_after(OVERDUE, world.settings).total_seconds())
-    world.provider.sightings = lambda _: Found([Report("d", S.DELIVERED)])
+    world.provider.sightings = lambda _: DELIVERED
     assert ask(world) == 1
     assert world.states() == [S.DELIVERED]
 
@@ -131,7 +132,7 @@ def test_nothing_is_given_up_while_its_question_is_under_way(world: World) -> No
     assert ask(world) == 1
     assert given_up == [0]
     world.clock.advance(again_after(OVERDUE, world.settings).total_seconds())
-    world.provider.sightings = lambda _: Found([Report("d", S.DELIVERED)])
+    world.provider.sightings = lambda _: DELIVERED
     assert ask(world) == 1
     assert world.states() == [S.DELIVERED]
 
