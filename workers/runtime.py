@@ -276,6 +276,7 @@ class Runtime:
         wait_threads({closing}, timeout=LAST_WRITES + 2.0)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=2)
+        self._end_waits()  # nothing that is still waited for will ever end on a loop that has stopped
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._sender.shutdown(wait=False, cancel_futures=True)
         self.database.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ from models.states import MessageState as S
 from providers.mark import _WATCH
 from providers.wire import Reply, Request
 from tests.support.world import World
+from workers.runtime import ShuttingDown
 from workers.submit import Ended, submit_batch
 
 MakeWorld = Callable[..., World]
@@ -82,3 +84,15 @@ def test_with_the_database_away_the_process_ends_all_the_same(make_world: MakeWo
     assert ended is Ended.LEASE_LOST
     assert seconds < 2.6
     assert world.states() == [S.SUBMITTING]
+
+
+def test_nobody_waits_for_a_loop_that_has_ended(make_world: MakeWorld) -> None:
+    """A job that comes while the process closes, long before its shutdown time is over."""
+    runtime = make_world().new_runtime()
+    with ThreadPoolExecutor(1) as threads:
+        early = threads.submit(lambda: runtime.run(asyncio.sleep(3600)))
+        runtime.close()
+        late = threads.submit(lambda: runtime.run(asyncio.sleep(0)))
+        for job in (early, late):
+            with pytest.raises(ShuttingDown):
+                job.result(timeout=10)
