@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from models.moves import add_counts
+from models.phase import of_batches
 from models.queries import counts, note_event, recount
 from models.states import CampaignState, MessageState
 from models.tables import Batch, Campaign, CampaignCount, Lane, Message, Reject, Source
@@ -30,7 +31,7 @@ def take_back(session: Session, campaign_id: UUID, number: int) -> bool:
     query = select(Batch.id).where(Batch.campaign_id == campaign_id, Batch.source_no == number)
     ids = session.execute(query.limit(BATCHES_AT_ONCE)).scalars().all()
     if ids:
-        session.execute(delete(Message).where(Message.batch_id.in_(ids)))
+        session.execute(delete(Message).where(of_batches(campaign_id, ids)))
         session.execute(delete(Batch).where(Batch.id.in_(ids)))
     return bool(ids)
 

@@ -223,7 +223,8 @@ class Message(Base):
     )
 
     __table_args__ = (
-        Index("ix_messages_batch", "batch_id", "phase"),
+        Index("ix_messages_batch", "batch_id", "row_no", postgresql_where=sql("phase = 'queued'"),
+              sqlite_where=sql("phase = 'queued'")),
         Index("ix_messages_provider_id", "account", "provider_id", postgresql_where=sql("provider_id IS NOT NULL"),
               sqlite_where=sql("provider_id IS NOT NULL")),
         Index("ix_messages_unknown", "account", "not_before", postgresql_where=sql("phase = 'unknown'"),

@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from models.phase import of_batches
 from models.queries import note_event
 from models.states import FINAL, CanaryState, MessageState
 from models.steering import CanaryRule, steering_of
@@ -116,7 +117,7 @@ def look(session: Session, campaign: Campaign, rule: CanaryRule) -> Flight:
     mine = select(Batch.id).where(Batch.campaign_id == campaign.id, Batch.position < rule.size)
     query = (
         select(Message.state, Message.code, func.count())
-        .where(Message.batch_id.in_(mine))
+        .where(of_batches(campaign.id, mine))
         .group_by(Message.state, Message.code)
     )
     return Flight({(state, code): n for state, code, n in session.execute(query)})

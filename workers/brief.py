@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from models import leases
 from models.leases import Lease
 from models.numberzones import zones_of
-from models.states import BatchState
+from models.states import BatchState, MessageState
 from models.steering import Caps, planned_for, steering_of
 from models.tables import Batch, Campaign, Message
 from models.windows import Window, closing, next_open, zones_from, zones_key
@@ -59,7 +58,7 @@ def brief_of(session: Session, lease: Lease, default: Caps) -> Brief:
     caps = (Caps() if steering.caps is None else steering.caps).over(default)
     zones: tuple[str, ...] = ()
     if steering.window is not None:
-        zones = zones_from(row.zones if row.zones is not None else _zones_of_messages(session, lease.batch_id))
+        zones = zones_from(row.zones if row.zones is not None else _zones_of_messages(session, lease))
     expires_at = None
     if row.validity is not None and row.anchor_at is not None:
         planned = planned_for(steering, row.anchor_at, row.position, row.rows_accepted)
@@ -67,9 +66,13 @@ def brief_of(session: Session, lease: Lease, default: Caps) -> Brief:
     return Brief(steering.window, zones, expires_at, caps or None)
 
 
-def _zones_of_messages(session: Session, batch_id: UUID) -> str:
-    """A batch that was not cut by zones: its window must be open for every recipient in it."""
-    numbers: Sequence[str] = session.execute(select(Message.msisdn).where(Message.batch_id == batch_id)).scalars().all()
+def _zones_of_messages(session: Session, lease: Lease) -> str:
+    """A batch that was not cut by zones: its window must be open for everybody in it to whom something may leave yet,
+    be it that it was not accepted after all."""
+    in_batch = Message.batch_id == lease.batch_id
+    waits = and_(Message.phase == MessageState.QUEUED, in_batch)
+    doubtful = and_(Message.account == lease.account, Message.phase == MessageState.UNKNOWN, in_batch)
+    numbers: Sequence[str] = session.execute(select(Message.msisdn).where(or_(waits, doubtful))).scalars().all()
     return zones_key(zone for number in numbers for zone in zones_of(number))
 
 

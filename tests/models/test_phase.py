@@ -1,0 +1,71 @@
+"""Messages by their batches: what waits is found by its batch, the rest by its campaign, and nothing by reading all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from sqlalchemy import delete, select, text
+
+from models.database import Database
+from models.moves import Home, Move, apply_expected, move_all
+from models.phase import of_batches
+from models.queries import due_messages
+from models.states import MessageState
+from models.tables import Message
+from tests.support.plans import plan, statements
+from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def _sent(database: Database, campaign: UUID, ids: list[UUID]) -> None:
+    attempt = ids[0]
+    left = [Move(one, MessageState.SUBMITTING, "", {"attempt_id": attempt, "attempted_at": NOW}) for one in ids]
+    taken = [Move(one, MessageState.SUBMITTED, "accepted", {"submitted_at": NOW}, attempt) for one in ids]
+    with database.write() as session:
+        for old, moves in ((MessageState.QUEUED, left), (MessageState.SUBMITTING, taken)):
+            assert apply_expected(session, old, {Home(campaign, ACCOUNT): moves}, NOW) == []
+
+
+def test_all_of_a_batch_are_found_and_nobody_elses(database: Database) -> None:
+    with database.write() as session:
+        campaign, other = add_campaign(session, NOW), add_campaign(session, NOW)
+        mine, beside = add_batch(session, campaign, NOW), add_batch(session, campaign, NOW)
+        wanted = add_messages(session, campaign, mine, 6)
+        add_messages(session, campaign, beside, 3)
+        add_messages(session, other, add_batch(session, other, NOW), 3)
+    _sent(database, campaign, wanted[:4])
+    with database.read() as session:
+        found = session.execute(select(Message.id).where(of_batches(campaign, [mine]))).scalars().all()
+    assert sorted(found) == sorted(wanted)
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_batches_are_found_by_the_index_of_what_waits(database: Database, analyzed: bool) -> None:
+    with database.write() as session:
+        campaign = add_campaign(session, NOW)
+        batches = [add_batch(session, campaign, NOW) for _ in range(12)]
+        made = [add_messages(session, campaign, batch, 300) for batch in batches]
+    _sent(database, campaign, made[0][:150])
+    if analyzed:
+        with database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+    here = Message.batch_id.in_(batches[1:2])
+    with statements(database, "SELECT", "UPDATE messages", "DELETE") as seen:
+        with database.read() as session:
+            assert len(due_messages(session, batches[0], NOW, 100)) == 100
+        with database.write() as session:
+            cancelled = Move(made[1][0], MessageState.CANCELLED, "campaign cancelled")
+            assert move_all(session, here, MessageState.QUEUED, cancelled, NOW) == 300
+        with database.write() as session:
+            assert session.execute(delete(Message).where(of_batches(campaign, batches[2:3]))).rowcount == 300  # type: ignore[attr-defined]  # a DELETE's result has it
+    ways = [(one, plan(database, *one)) for one in seen if "messages" in one[0]]
+    assert len(ways) == 3, ways
+    for (statement, _), way in ways:
+        assert "ix_messages_batch" in way, (statement, way)
+        assert "Seq Scan" not in way
+        assert "SCAN messages" not in way
+    assert "TEMP B-TREE" not in ways[0][1]  # in the index's own order
+    assert "Sort" not in ways[0][1]
