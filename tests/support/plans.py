@@ -27,8 +27,10 @@ def statements(database: Database, *verbs: str) -> Iterator[list[tuple[str, Any]
         event.remove(database.engine, "before_cursor_execute", listen)
 
 
-def plan(database: Database, statement: str, parameters: Any) -> str:
-    """The database's own words, a line for each step."""
+def plan(database: Database, statement: str, parameters: Any, large: bool = False) -> str:
+    """The database's own words, a line for each step. `large`: as if the tables were too large to be read whole."""
     explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
     with database.engine.connect() as connection:
+        if large and database.dialect == "postgresql":
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         return "\n".join(str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {statement}", parameters))
