@@ -192,7 +192,7 @@ def worker_command(name: str, queues: Sequence[str], threads: int = THREADS) -> 
     return (
         sys.executable, "-m", "celery", "--quiet", "-A", "config.celery_app", "worker", "--pool", "threads",
         "--concurrency", str(threads), "--hostname", f"{name}@%h", "--queues", ",".join(queues),
-        "--events", "--without-gossip", "--without-mingle", "--loglevel", "WARNING",
+        "--without-gossip", "--without-mingle", "--loglevel", "WARNING",
     )  # fmt: skip
 
 
