@@ -36,6 +36,7 @@ from models.tables import Attempt, Batch, Campaign, Lane, Message
 from models.types import new_id
 from producer.services.children import Child
 from producer.services.stack import Stack, threads_for
+from providers.accounts import open_provider
 
 WORKERS = 4
 START_SECONDS = 60.0
@@ -257,7 +258,7 @@ def plant(
     """A campaign of `rows` messages for one account, planned and (with `run`) started, written in bulk."""
     campaign_id, now = new_id(), running.database.now()
     settings = running.accounts[account]
-    size = batch_size(settings, 1, seconds)
+    size = batch_size(settings, open_provider(settings, "").max_recipients, seconds)
     with running.database.write() as session:
         session.add(
             Campaign(

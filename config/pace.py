@@ -5,7 +5,10 @@ from __future__ import annotations
 from config.accounts import Account, Counts
 
 MOST_IN_BATCH = 1000  # messages: two campaigns of an account take turns by batches
-MOST_UNLIMITED = 5000  # where only the machine sets the pace: a batch costs five commits beside its messages'
+# Where only the machine sets the pace, a batch costs five commits beside its messages'; but the last ones of a campaign
+# keep one worker busy when the others have nothing left.
+MOST_UNLIMITED = 5000
+REQUESTS_UNLIMITED = 1250
 
 
 def message_rate(account: Account, recipients: int) -> float:
@@ -18,7 +21,7 @@ def message_rate(account: Account, recipients: int) -> float:
 
 
 def batch_size(account: Account, recipients: int, seconds: float) -> int:
-    """Messages that the account may send in `seconds`, within 1 and `MOST_IN_BATCH`."""
+    """Messages that the account may send in `seconds` (within 1 and `MOST_IN_BATCH`), `recipients` in a request."""
     if not account.limits:
-        return MOST_UNLIMITED
+        return min(MOST_UNLIMITED, REQUESTS_UNLIMITED * recipients)
     return max(1, int(min(float(MOST_IN_BATCH), message_rate(account, recipients) * seconds)))

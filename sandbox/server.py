@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.answers import response
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.core import Provider, World
@@ -70,7 +71,7 @@ class Sandbox:
         if latency[1] > 0:
             await asyncio.sleep(self.world.rng.uniform(*latency))
         _count(provider, reply.status)
-        return web.Response(body=reply.body, status=reply.status, headers=reply.headers)
+        return response(request, reply)
 
     async def _reply(self, provider: Provider, request: web.BaseRequest, call: Call) -> Reply | None:
         if not provider.faults.watches_requests:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.accounts import Account, Counts, Limit
-from config.pace import MOST_IN_BATCH, MOST_UNLIMITED, batch_size
+from config.pace import MOST_IN_BATCH, MOST_UNLIMITED, REQUESTS_UNLIMITED, batch_size
 from producer.plan import Rota, RouteError, check_route, parse_route
 
 KNOWN = ["cliqtel", "qikli", "quicksms"]
@@ -79,7 +79,8 @@ def test_whoever_is_not_allowed_is_passed_over() -> None:
         ((Limit(10, 1.0),), 500, MOST_IN_BATCH),  # a bulk endpoint
         ((Limit(30, 1.0, Counts.MESSAGES),), 500, 300),
         ((Limit(1, 3600.0),), 1, 1),  # never nothing
-        ((), 1, MOST_UNLIMITED),  # only the machine sets the pace
+        ((), 1, REQUESTS_UNLIMITED),  # only the machine sets the pace
+        ((), 100, MOST_UNLIMITED),
     ],
 )
 def test_a_batch_is_what_the_account_may_send_in_ten_seconds(
