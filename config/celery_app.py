@@ -41,8 +41,8 @@ def make_app(configured: Settings) -> Celery:
         worker_disable_prefetch=True,
         worker_soft_shutdown_timeout=configured.shutdown_seconds,
         worker_hijack_root_logger=False,
-        # Flower asks for events every five seconds, of all workers there are. Where nobody does, none are sent: they are
-        # a third of what Celery itself costs.
+        # Flower asks all workers for events, every five seconds. Where nobody does, none are sent: they are a third of
+        # what Celery itself costs.
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options={

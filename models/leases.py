@@ -182,7 +182,7 @@ def ended(session: Session, now: datetime, limit: int = 100) -> Sequence[Batch]:
     query = (
         select(Batch)
         .where(*BUSY, Batch.state == BatchState.LEASED, Batch.lease_until < now)
-        .order_by(Batch.id)
+        .order_by(Batch.account, Batch.state, Batch.id)  # by id alone PostgreSQL would walk all batches there are
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

@@ -122,25 +122,9 @@ def all_final(session: Session, campaign_id: UUID) -> bool:
 def oldest_open(session: Session, account: str) -> datetime | None:
     """When the oldest message that waits for its report was submitted."""
     query = select(func.min(Message.submitted_at)).where(
-        Message.account == account, Message.phase.in_(tuple(OPEN_AT_PROVIDER))
+        Message.account == account, Message.phase.in_(tuple(OPEN_AT_PROVIDER)), Message.submitted_at.is_not(None)
     )
     return session.execute(query).scalar_one()
-
-
-def open_groups(session: Session, account: str, limit: int) -> list[str]:
-    """Provider groups with messages that wait for a report, oldest first."""
-    query = (
-        select(Message.group_id)
-        .where(
-            Message.account == account,
-            Message.phase.in_(tuple(OPEN_AT_PROVIDER)),
-            Message.group_id.is_not(None),
-        )
-        .group_by(Message.group_id)
-        .order_by(func.min(Message.submitted_at))
-        .limit(limit)
-    )
-    return [group for group in session.execute(query).scalars() if group]
 
 
 def recent_costs(

@@ -164,12 +164,15 @@ class Batch(Base):
     zones: Mapped[str | None] = mapped_column(Text)  # where its recipients are; None: not known, ask the messages
 
     __table_args__ = (
-        Index("ix_batches_due", "account", "campaign_id", "not_before", postgresql_where=sql("state = 'planned'"),
-              sqlite_where=sql("state = 'planned'")),
+        Index("ix_batches_due", "account", "campaign_id", "not_before", "id",
+              postgresql_where=sql("state = 'planned'"), sqlite_where=sql("state = 'planned'")),
         Index("ix_batches_busy", "account", "state", postgresql_where=sql("state IN ('dispatched', 'leased')"),
               sqlite_where=sql("state IN ('dispatched', 'leased')")),
         Index("ix_batches_campaign_id", "campaign_id"),
     )  # fmt: skip
+
+
+_OPEN = "phase IN ('submitted', 'held', 'sent')"
 
 
 class Message(Base):
@@ -229,14 +232,18 @@ class Message(Base):
               sqlite_where=sql("provider_id IS NOT NULL")),
         Index("ix_messages_unknown", "account", "not_before", postgresql_where=sql("phase = 'unknown'"),
               sqlite_where=sql("phase = 'unknown'")),
+        # Each of the open ones says that what it orders by is there: by that PostgreSQL tells them apart, whatever it
+        # believes of new rows.
         Index("ix_messages_open", "account", "submitted_at",
-              postgresql_where=sql("phase IN ('submitted', 'held', 'sent')"),
-              sqlite_where=sql("phase IN ('submitted', 'held', 'sent')")),
+              postgresql_where=sql(f"{_OPEN} AND submitted_at IS NOT NULL"),
+              sqlite_where=sql(f"{_OPEN} AND submitted_at IS NOT NULL")),
+        Index("ix_messages_endless", "account",  # mostly nobody
+              postgresql_where=sql(f"{_OPEN} AND deadline IS NULL"), sqlite_where=sql(f"{_OPEN} AND deadline IS NULL")),
         Index("ix_messages_held", "account", "held_until",
               postgresql_where=sql("phase = 'held'"), sqlite_where=sql("phase = 'held'")),
         Index("ix_messages_deadline", "deadline",
-              postgresql_where=sql("phase IN ('submitted', 'held', 'sent')"),
-              sqlite_where=sql("phase IN ('submitted', 'held', 'sent')")),
+              postgresql_where=sql(f"{_OPEN} AND deadline IS NOT NULL"),
+              sqlite_where=sql(f"{_OPEN} AND deadline IS NOT NULL")),
         Index("ix_messages_expiring", "expires_at",
               postgresql_where=sql("phase = 'queued' AND expires_at IS NOT NULL"),
               sqlite_where=sql("phase = 'queued' AND expires_at IS NOT NULL")),

@@ -203,7 +203,7 @@ def _open_groups(session: Session, account: str) -> list[tuple[str, datetime]]:
     left = func.max(Message.submitted_at)
     query = (
         select(Message.group_id, left)
-        .where(*_open_at(account), Message.group_id.is_not(None), Message.submitted_at.is_not(None))
+        .where(*_open_at(account), Message.group_id.is_not(None))
         .group_by(Message.group_id)
         .order_by(left.desc(), Message.group_id)
         .limit(MOST_GROUPS * 10)
@@ -237,14 +237,17 @@ def open_span(session: Session, account: str) -> tuple[datetime, datetime] | Non
     )
 
 
-def _open_at(account: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return Message.account == account, Message.phase.in_(tuple(OPEN_AT_PROVIDER))
+def _open_at(account: str) -> tuple[ColumnElement[bool], ...]:
+    known = Message.submitted_at.is_not(None)  # the sweep tells those without
+    return Message.account == account, Message.phase.in_(tuple(OPEN_AT_PROVIDER)), known
 
 
 def _span(
     session: Session, column: InstrumentedAttribute[datetime | None], *which: ColumnElement[bool]
 ) -> tuple[datetime, datetime] | None:
-    first, last = session.execute(select(func.min(column), func.max(column)).where(*which)).one()
+    # Each by itself: SQLite takes the end of an index for one of them, and for both it reads all of it.
+    least, most = (select(end(column)).where(*which).scalar_subquery() for end in (func.min, func.max))
+    first, last = session.execute(select(least, most)).one()
     return None if first is None or last is None else (first, last)
 
 

@@ -20,7 +20,9 @@ from workers import sweep
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OPEN = Message.phase.in_(OPEN_AT_PROVIDER)  # a set: in any order
 QUERIES = {
-    "ix_messages_open": select(func.min(Message.submitted_at)).where(Message.account == ACCOUNT, OPEN),
+    "ix_messages_open": select(func.min(Message.submitted_at)).where(
+        Message.account == ACCOUNT, OPEN, Message.submitted_at.is_not(None)
+    ),
     "ix_messages_deadline": select(Message.id).where(OPEN, Message.deadline < NOW),
     "ix_messages_unknown": select(Message.id).where(
         Message.account == ACCOUNT, Message.phase == MessageState.UNKNOWN, Message.not_before <= NOW
