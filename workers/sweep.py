@@ -156,10 +156,9 @@ def _plan_again(session: Session, batches: Select[UUID]) -> int:
 def expire_queued(session: Session, now: datetime) -> int:
     """What could not leave within its validity is never sent late."""
     # By time, then by campaign: the other way round all that is queued is read, ten millions at times. That is what a
-    # list of campaigns would make of it on SQLite, and on PostgreSQL what it believes of new rows in any other order.
-    at_work = exists().where(
-        Campaign.id == Message.campaign_id, Campaign.state.in_((CampaignState.RUNNING, CampaignState.PAUSED))
-    )
+    # list of campaigns would make of it on SQLite, and on PostgreSQL an EXISTS, which it may turn into a join.
+    campaign = select(Campaign.state).where(Campaign.id == Message.campaign_id).scalar_subquery()
+    at_work = campaign.in_((CampaignState.RUNNING, CampaignState.PAUSED))
     query = select(Message.id).where(in_state(MessageState.QUEUED), Message.expires_at < now, at_work)
     values = {"code": "too_late", "reason": "could not leave within its validity"}
     moves = [

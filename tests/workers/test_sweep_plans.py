@@ -24,16 +24,17 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MANY = 3000
 
 
-@pytest.fixture
-def surprised(database: Database) -> Database:
-    """Statistics of a moment when everything waited; since then all of it has left."""
+@pytest.fixture(params=["never analyzed", "analyzed before"])
+def surprised(database: Database, request: pytest.FixtureRequest) -> Database:
+    """No statistics, or those of a moment when everything waited; since then all of it has left."""
     with database.write() as session:
         campaign = add_campaign(session, NOW)
         ids = add_messages(session, campaign, add_batch(session, campaign, NOW), MANY)
         for _ in range(300):
             add_batch(session, campaign, NOW)
-    with database.engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+    if request.param == "analyzed before":
+        with database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
     attempt, last = ids[0], {"submitted_at": NOW, "deadline": NOW + timedelta(days=5)}
     left = [Move(one, MessageState.SUBMITTING, "", {"attempt_id": attempt, "attempted_at": NOW}) for one in ids]
     taken = [Move(one, MessageState.SUBMITTED, "accepted", last, attempt) for one in ids]
