@@ -246,9 +246,10 @@ def _span(
     session: Session, column: InstrumentedAttribute[datetime | None], *which: ColumnElement[bool]
 ) -> tuple[datetime, datetime] | None:
     # Each by itself: SQLite takes the end of an index for one of them, and for both it reads all of it.
-    least, most = (select(end(column)).where(*which).scalar_subquery() for end in (func.min, func.max))
-    first, last = session.execute(select(least, most)).one()
-    return None if first is None or last is None else (first, last)
+    first = session.execute(select(func.min(column)).where(*which)).scalar_one()
+    if first is None:
+        return None
+    return first, session.execute(select(func.max(column)).where(*which)).scalar_one() or first
 
 
 def _widest(spans: Sequence[tuple[datetime, datetime] | None]) -> tuple[datetime, datetime] | None:
