@@ -52,10 +52,11 @@ async def _up(configured: Settings) -> int:
     async with Stack(configured, say) as stack:
         await stack.redis()
         stack.migrate()
+        flower = await stack.flower()
         await stack.workers()
         await stack.beat()
         await stack.answering("api", await stack.api())
-        await stack.answering("flower", await stack.flower())
+        await stack.answering("flower", flower)
         say(f"Dashboard   {stack.urls['api']}  (sign in with a key: drumline keys create me --scope admin)")
         say(f"API         {stack.urls['api']}/docs")
         say(f"Flower      {stack.urls['flower']}")

@@ -125,6 +125,8 @@ class Stack:
     async def worker(self, name: str, queues: Sequence[str], threads: int = THREADS) -> Child:
         """One more worker process for these queues."""
         command = worker_command(name, queues, threads)
+        if "flower" in self.urls:
+            command += ("--events",)  # at once: Flower asks for them some seconds later
         stop = self.settings.shutdown_seconds + 5
         return await self._start(self._program(f"worker-{name}", command, stop))
 
