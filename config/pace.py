@@ -21,7 +21,8 @@ def message_rate(account: Account, recipients: int) -> float:
 
 
 def batch_size(account: Account, recipients: int, seconds: float) -> int:
-    """Messages that the account may send in `seconds` (within 1 and `MOST_IN_BATCH`), `recipients` in a request."""
+    """Messages that the account may send in `seconds`, `recipients` in a request: within 1 and `MOST_IN_BATCH`, and
+    without limits as many as `REQUESTS_UNLIMITED` carry, within `MOST_UNLIMITED`."""
     if not account.limits:
         return min(MOST_UNLIMITED, REQUESTS_UNLIMITED * recipients)
     return max(1, int(min(float(MOST_IN_BATCH), message_rate(account, recipients) * seconds)))

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from models.bulk import among, update_by_id, update_expected
 from models.outbox import note_moves
-from models.phase import phase_of
+from models.phase import in_state
 from models.plain import trail_line
 from models.states import ACCEPTED_ONCE, FINAL, MessageState, may
 from models.tables import CampaignCount, Message
@@ -215,7 +215,7 @@ def move_all(session: Session, which: ColumnElement[bool], old: MessageState, mo
     del row["id"]
     statement = (
         update(_MESSAGES)
-        .where(which, _MESSAGES.c.phase == phase_of(old), _MESSAGES.c.state == old)
+        .where(which, in_state(old))
         .values(**row, trail=_MESSAGES.c.trail + line)
         .returning(_MESSAGES.c.id, _MESSAGES.c.campaign_id, _MESSAGES.c.account)
     )

@@ -32,7 +32,7 @@ class _Written(web.StreamResponse):
     def __init__(self, reply: Reply) -> None:
         super().__init__(status=reply.status)
         self._reply = reply
-        self._keep_alive = True
+        self._keep_alive = True  # which preparing would decide: without, the server ends the connection
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         transport = request.transport

@@ -8,10 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from models.database import Database
-from models.moves import Home, Move, apply_expected
-from models.states import MessageState
+from models.moves import Home, apply_expected
 from tests.support.plans import plan, statements
-from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
+from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages, submit_moves
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MANY = 1500
@@ -26,10 +25,7 @@ def test_a_move_of_many_never_compares_each_message_with_every_row(database: Dat
     if analyzed:
         with database.engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
-    attempt = ids[0]
-    left = [Move(one, MessageState.SUBMITTING, "", {"attempt_id": attempt, "attempted_at": NOW}) for one in ids]
-    taken = [Move(one, MessageState.SUBMITTED, "accepted", {"submitted_at": NOW}, attempt) for one in ids]
-    for old, moves in ((MessageState.QUEUED, left), (MessageState.SUBMITTING, taken)):
+    for old, moves in submit_moves(ids, NOW):
         with database.write() as session, statements(database, "WITH", "UPDATE messages") as seen:
             assert apply_expected(session, old, {Home(campaign, ACCOUNT): moves}, NOW) == []
         assert len(seen) == 1

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from uuid import UUID
 
 from sqlalchemy import delete, select
 
 from models.database import Database
-from models.moves import Home, Move, apply_expected, move_all
+from models.moves import Move, move_all
 from models.phase import of_batches
 from models.queries import due_messages
 from models.states import MessageState
 from models.tables import Message
 from tests.support.plans import plan, statements
-from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
+from tests.support.rows import add_batch, add_campaign, add_messages, submit_all
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-def _sent(database: Database, campaign: UUID, ids: list[UUID]) -> None:
-    attempt = ids[0]
-    left = [Move(one, MessageState.SUBMITTING, "", {"attempt_id": attempt, "attempted_at": NOW}) for one in ids]
-    taken = [Move(one, MessageState.SUBMITTED, "accepted", {"submitted_at": NOW}, attempt) for one in ids]
-    with database.write() as session:
-        for old, moves in ((MessageState.QUEUED, left), (MessageState.SUBMITTING, taken)):
-            assert apply_expected(session, old, {Home(campaign, ACCOUNT): moves}, NOW) == []
 
 
 def test_all_of_a_batch_are_found_and_nobody_elses(database: Database) -> None:
@@ -35,7 +25,7 @@ def test_all_of_a_batch_are_found_and_nobody_elses(database: Database) -> None:
         wanted = add_messages(session, campaign, mine, 6)
         add_messages(session, campaign, beside, 3)
         add_messages(session, other, add_batch(session, other, NOW), 3)
-    _sent(database, campaign, wanted[:4])
+        submit_all(session, campaign, wanted[:4], NOW)
     with database.read() as session:
         found = session.execute(select(Message.id).where(of_batches(campaign, [mine]))).scalars().all()
     assert sorted(found) == sorted(wanted)
@@ -46,7 +36,7 @@ def test_batches_are_found_by_the_index_of_what_waits(database: Database) -> Non
         campaign = add_campaign(session, NOW)
         batches = [add_batch(session, campaign, NOW) for _ in range(12)]
         made = [add_messages(session, campaign, batch, 300) for batch in batches]
-    _sent(database, campaign, made[0][:150])
+        submit_all(session, campaign, made[0][:150], NOW)
     here = Message.batch_id.in_(batches[1:2])
     with statements(database, "SELECT", "UPDATE messages", "DELETE") as seen:
         with database.read() as session:

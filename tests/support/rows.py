@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from models.moves import add_counts
+from models.moves import Home, Move, add_counts, apply_expected
 from models.number_index import add_numbers
 from models.segments import Encoding
 from models.states import BatchState, CampaignState, MessageState
@@ -72,6 +73,20 @@ def add_messages(session: Session, campaign_id: UUID, batch_id: UUID, many: int,
     add_numbers(session, [(row.msisdn, row.id.hex) for row in rows if row.msisdn])
     add_counts(session, Counter((row.campaign_id, row.account, str(row.state)) for row in rows))
     return [row.id for row in rows]
+
+
+def submit_moves(ids: Sequence[UUID], now: datetime, **link: Any) -> tuple[tuple[MessageState, list[Move]], ...]:
+    """The two moves of a submit in one attempt, each with the state before: left, then accepted."""
+    attempt = ids[0]
+    left = [Move(one, MessageState.SUBMITTING, "", {"attempt_id": attempt, "attempted_at": now}) for one in ids]
+    link = {"submitted_at": now, **link}
+    taken = [Move(one, MessageState.SUBMITTED, "accepted", link, attempt) for one in ids]
+    return (MessageState.QUEUED, left), (MessageState.SUBMITTING, taken)
+
+
+def submit_all(session: Session, campaign_id: UUID, ids: Sequence[UUID], now: datetime, **link: Any) -> None:
+    for old, moves in submit_moves(ids, now, **link):
+        assert apply_expected(session, old, {Home(campaign_id, ACCOUNT): moves}, now) == []
 
 
 def _message(campaign_id: UUID, batch_id: UUID, row_no: int, changes: dict[str, Any]) -> Message:

@@ -13,11 +13,9 @@ from sqlalchemy.orm import Session
 
 from models import leases
 from models.database import Database
-from models.moves import Home, Move, apply_expected
 from models.queries import oldest_open
-from models.states import MessageState
 from tests.support.plans import plan, statements
-from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages
+from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages, submit_all
 from workers import overdue, poll, sweep
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -35,12 +33,8 @@ def surprised(database: Database, request: pytest.FixtureRequest) -> Database:
     if request.param == "analyzed before":
         with database.engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
-    attempt, last = ids[0], {"submitted_at": NOW, "deadline": NOW + timedelta(days=5)}
-    left = [Move(one, MessageState.SUBMITTING, "", {"attempt_id": attempt, "attempted_at": NOW}) for one in ids]
-    taken = [Move(one, MessageState.SUBMITTED, "accepted", last, attempt) for one in ids]
     with database.write() as session:
-        for old, moves in ((MessageState.QUEUED, left), (MessageState.SUBMITTING, taken)):
-            assert apply_expected(session, old, {Home(campaign, ACCOUNT): moves}, NOW) == []
+        submit_all(session, campaign, ids, NOW, deadline=NOW + timedelta(days=5))
     return database
 
 
