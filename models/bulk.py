@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import JSON, Column, Dialect, String, Table, TextClause, bindparam, text
+from sqlalchemy import JSON, Column, Connection, Dialect, String, Table, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import dialect as postgresql_dialect
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator
@@ -42,27 +42,59 @@ def among(session: Session, column: InstrumentedAttribute[Any], values: Iterable
     return condition.bindparams(bindparam(f"{name}_among", orjson.dumps(wanted).decode(), String()))
 
 
+class Update(NamedTuple):
+    """A statement with its values, made before the transaction: who writes keeps others waiting."""
+
+    statement: str
+    values: tuple[Any, ...]
+    ids: Sequence[UUID]
+
+
 def update_by_id(session: Session, table: Table, names: tuple[str, ...], rows: Sequence[Row]) -> None:
     """Set `names` of the rows with these `id`s. A row without one of the names is an error."""
     if rows:
-        given = {name: [row[name] for row in rows] for name in ("id", *names)}
-        session.connection().exec_driver_sql(*_updating(session.connection().dialect, table, names, (), given))
+        run_update(session, update_of(session.get_bind().dialect, table, names, rows))
 
 
-def update_expected(
-    session: Session, table: Table, names: tuple[str, ...], expected: tuple[str, ...], given: Columns
-) -> set[UUID]:
-    """Set `names`, but only where each column of `expected` still has the value given under `was_<column>`.
+def update_of(dialect: Dialect, table: Table, names: tuple[str, ...], rows: Sequence[Row]) -> Update:
+    """The same for at least one row, to be carried out later."""
+    given = {name: [row[name] for row in rows] for name in ("id", *names)}
+    return Update(*_updating(dialect, table, names, (), given), given["id"])
 
-    `given`: the values by name, and `id`, each once. The ids of the rows that were not as expected.
+
+def run_update(session: Session, update: Update) -> None:
+    session.connection().exec_driver_sql(update.statement, update.values)
+
+
+def expected_update(
+    dialect: Dialect, table: Table, names: tuple[str, ...], expected: tuple[str, ...], given: Columns
+) -> Update:
+    """Sets `names`, but only where each column of `expected` still has the value given under `was_<column>`.
+
+    `given`: the values by name, and `id`, each once.
     """
+    return Update(*_updating(dialect, table, names, expected, given), given["id"])
+
+
+def run_expected(session: Session, update: Update) -> set[UUID]:
+    """The ids of the rows that were not as expected."""
     connection = session.connection()
-    statement, values = _updating(connection.dialect, table, names, expected, given)
+    if connection.dialect.name == "sqlite":
+        return _run_on_sqlite(connection, update)
     # The driver's own rows: making a result of a thousand ids costs more than comparing them.
-    told = connection.exec_driver_sql(statement, values).cursor.fetchall()
-    if connection.dialect.name == "postgresql":
-        return {row[0] for row in told}
-    return set() if len(told) == len(given["id"]) else {*given["id"]} - {UUID(row[0]) for row in told}
+    told = connection.exec_driver_sql(update.statement, update.values).cursor.fetchall()
+    return {row[0] for row in told}
+
+
+def _run_on_sqlite(connection: Connection, update: Update) -> set[UUID]:
+    """Mostly all were as expected, and their number tells. For each row that SQLite answers with, its driver lets go of
+    the interpreter and takes it back, with everybody else waiting for the end of this transaction."""
+    with connection.begin_nested() as whole:
+        if connection.exec_driver_sql(update.statement, update.values).rowcount == len(update.ids):
+            return set()
+        whole.rollback()
+    told = connection.exec_driver_sql(f"{update.statement} RETURNING id", update.values).cursor.fetchall()
+    return {*update.ids} - {UUID(row[0]) for row in told}
 
 
 def insert_missing(session: Session, table: Table, names: tuple[str, ...], rows: Sequence[Row]) -> None:
@@ -171,10 +203,8 @@ def _update(
     sets = ", ".join(f"{name} = {_new(name, given[name])}" for name in names)
     still = "".join(f" AND t.{name} = {given[f'was_{name}']}" for name in expected)
     update = f"UPDATE {table.name} AS t SET {sets} FROM {source} WHERE t.id = {given['id']}{still}"  # nosec B608  # noqa: S608  # as above
-    if not expected:
-        return update
     if not _answers_in_with(dialect, expected):
-        return f"{update} RETURNING id"
+        return update
     # What was reached is mostly everything, and a thousand ids cost more to carry than to compare.
     given_rows = f"v AS MATERIALIZED ({rows})"
     missing = "SELECT id FROM v WHERE NOT EXISTS (SELECT 1 FROM done WHERE done.id = v.id)"

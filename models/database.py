@@ -86,7 +86,7 @@ class Database:
 
         On SQLite the writers of all processes queue here first (`models.queueing`).
         """
-        with self._writers, Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with Session(self.engine, expire_on_commit=False) as session, self._writers, session.begin():
             yield session
         if counted := session.info.get("tallies"):
             self.tallies.absorb(counted)

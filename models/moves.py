@@ -15,11 +15,11 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, Table, select, update
+from sqlalchemy import ColumnElement, Dialect, Executable, Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from models.bulk import among, update_by_id, update_expected
+from models.bulk import Update, among, expected_update, run_expected, update_by_id
 from models.outbox import note_moves
 from models.phase import in_state
 from models.plain import trail_line
@@ -113,14 +113,21 @@ class Home:
     account: str
 
 
-def apply_expected(
-    session: Session, old: MessageState, moves: Mapping[Home, Sequence[Move]], now: datetime
-) -> list[Move]:
-    """Carry out moves of messages that are in state `old` and at the attempt that their move names, without a look at
-    them first; the moves that found something else, for `apply_moves`. The hot path of submits.
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Moves of messages that are taken to be in state `old` and at the attempt that their move names, ready to be
+    carried out."""
 
-    Raises ValueError for a transition that is not declared from `old`.
-    """
+    old: MessageState
+    moves: Sequence[tuple[Home, Move]]
+    updates: Sequence[Update]
+    left: frozenset[UUID]
+    """Whose move does not go from `old`."""
+    at: datetime
+
+
+def expect(dialect: Dialect, old: MessageState, moves: Mapping[Home, Sequence[Move]], now: datetime) -> Expected:
+    """What can be made before the transaction. Raises ValueError for a transition that is not declared from `old`."""
     wanted = {move.message_id.int: (home, move) for home, several in moves.items() for move in several}
     groups: dict[tuple[str, ...], _Group] = defaultdict(_Group)
     left: set[UUID] = set()
@@ -135,12 +142,21 @@ def apply_expected(
         groups[tuple(move.values)].add(move, now)
     # An intent makes the attempt: before it there is none that could fence.
     expected = ("state",) if old is MessageState.QUEUED else ("state", "attempt_id")
-    for names, group in groups.items():
-        left |= update_expected(session, _MESSAGES, (*names, *_MOVED), expected, group.columns(names, old))
-    done = [pair for pair in wanted.values() if not left or pair[1].message_id not in left]
+    updates = [
+        expected_update(dialect, _MESSAGES, (*names, *_MOVED), expected, group.columns(names, old))
+        for names, group in groups.items()
+    ]
+    return Expected(old, list(wanted.values()), updates, frozenset(left), now)
+
+
+def apply_expected(session: Session, expected: Expected) -> list[Move]:
+    """Carry them out without a look at the messages first; the moves that found something else, for `apply_moves`. The
+    hot path of submits."""
+    left = expected.left.union(*(run_expected(session, update) for update in expected.updates))
+    done = [pair for pair in expected.moves if pair[1].message_id not in left] if left else expected.moves
     told = ((home.campaign_id, move.message_id, move.new) for home, move in done)
-    _tell(session, _ways(old, done), told, now)
-    return [move for _, move in wanted.values() if move.message_id in left] if left else []
+    _tell(session, _ways(expected.old, done), told, expected.at)
+    return [move for _, move in expected.moves if move.message_id in left] if left else []
 
 
 _MOVED: Final = ("state", "final_at", "trail")

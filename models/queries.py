@@ -25,6 +25,9 @@ NOT_FINAL = (
 )
 
 
+BEFORE_ALL = -1  # row numbers begin after it
+
+
 def insert_new(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert what is not there yet; rows that are there already stay as they are."""
     if rows:
@@ -53,12 +56,13 @@ _M = Message.__table__.c
 _DUE = tuple(_M[name] for name in Due._fields)
 
 
-def due_messages(session: Session, batch_id: UUID, now: datetime, limit: int) -> list[Due]:
-    """Queued messages of a batch that may leave now, in row order."""
+def due_messages(session: Session, batch_id: UUID, now: datetime, limit: int, after: int = BEFORE_ALL) -> list[Due]:
+    """Queued messages of a batch that may leave now, in row order, those beyond row `after`."""
     query = (
         select(*_DUE)
         .where(
             _M.batch_id == batch_id,
+            _M.row_no > after,
             _M.phase == MessageState.QUEUED,
             _M.state == MessageState.QUEUED,
             (_M.not_before.is_(None)) | (_M.not_before <= now),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import Dialect, select
 from sqlalchemy.orm import Session
 
 from models import leases, queries
@@ -19,7 +19,7 @@ from models.bulk import among
 from models.copying import insert_flat
 from models.forgotten import suppressed
 from models.leases import Lease, Terms
-from models.moves import Home, Move, apply_expected, apply_moves
+from models.moves import Expected, Home, Move, apply_expected, apply_moves, expect
 from models.plain import moment
 from models.queries import due_messages
 from models.states import CampaignState, MessageState
@@ -54,24 +54,30 @@ def take(
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is due, and what will never leave: it opted out, ran out of time, or is over a cap."""
+    """What is due, and what will never leave: it opted out, ran out of time, or is over a cap. `last`: the last row
+    that was looked at."""
 
     due: list[Due]
     closing: list[Move]
+    last: int
 
 
-def look(session: Session, lease: Lease, brief: Brief, now: datetime, limit: int, key: Callable[[], bytes]) -> Look:
-    """Reads only: so a look waits for no other writer, and none waits for it. `key`: of erased numbers' digests."""
-    rows = due_messages(session, lease.batch_id, now, limit)
+def look(
+    session: Session, lease: Lease, brief: Brief, now: datetime, part: tuple[int, int], key: Callable[[], bytes]
+) -> Look:
+    """Reads only: so a look waits for no other writer, and none waits for it. `part`: how many at most, beyond which
+    row. `key`: of erased numbers' digests."""
+    limit, after = part
+    rows = due_messages(session, lease.batch_id, now, limit, after)
     if not rows:
-        return Look([], [])
+        return Look([], [], after)
     opted_out = _opted_out(session, rows, key)
     closing = [move for row in rows if (move := _closing(row, opted_out, brief.expires_at, now))]
     closed = {move.message_id for move in closing}
     due = _due(session.get_one(Campaign, lease.campaign_id), [row for row in rows if row.id not in closed])
     capped = _against_caps(session, brief.caps, due, now)
     over = {move.message_id for move in capped}
-    return Look([one for one in due if one.id not in over], [*closing, *capped])
+    return Look([one for one in due if one.id not in over], [*closing, *capped], rows[-1].row_no)
 
 
 def close(session: Session, moves: Sequence[Move], now: datetime) -> None:
@@ -142,35 +148,53 @@ class Intended(NamedTuple):
     stays: frozenset[UUID] = frozenset()
 
 
-def write_intents(session: Session, intents: Sequence[Intent], now: datetime) -> list[Intended]:
-    """`queued` to `submitting` with the attempts' rows, where the lease holds and the campaign runs."""
-    states = leases.hold_all(session, [intent.lease for intent in intents])
-    running = [intent for intent in intents if states.get(intent.lease) is CampaignState.RUNNING]
-    stays = _write(session, [intent for intent in running if not intent.caps], frozenset(), now)
-    for intent in running:
-        if intent.caps:  # one after the other: they have to see each other's
-            capped = _over_caps(session, intent, now)
-            stays |= capped | _write(session, [intent], capped, now)
-    return [Intended(states.get(intent.lease), _of(intent, stays)) for intent in intents]
+def prepare_intents(dialect: Dialect, intents: Sequence[Intent], now: datetime) -> Callable[[Session], list[Intended]]:
+    """What brings messages from `queued` to `submitting`, with the attempts' rows, where the lease holds and the
+    campaign runs: in a transaction of the caller's."""
+    free = [intent for intent in intents if not intent.caps]
+    ready = _ready(dialect, free, frozenset(), now)
+
+    def write(session: Session) -> list[Intended]:
+        states = leases.hold_all(session, [intent.lease for intent in intents])
+        running = [intent for intent in intents if states.get(intent.lease) is CampaignState.RUNNING]
+        left = [intent for intent in running if not intent.caps]
+        stays = _write(session, ready if len(left) == len(free) else _ready(dialect, left, frozenset(), now))
+        for intent in running:
+            if intent.caps:  # one after the other: they have to see each other's
+                capped = _over_caps(session, intent, now)
+                stays |= capped | _write(session, _ready(dialect, [intent], capped, now))
+        return [Intended(states.get(intent.lease), _of(intent, stays)) for intent in intents]
+
+    return write
 
 
 def _of(intent: Intent, stays: frozenset[UUID]) -> frozenset[UUID]:
     return stays.intersection(one for chunk, _ in intent.rows for one in chunk.ids) if stays else stays
 
 
-def _write(session: Session, intents: Sequence[Intent], capped: frozenset[UUID], now: datetime) -> frozenset[UUID]:
-    """The messages that were not queued any more."""
+class _Ready(NamedTuple):
+    """Rows of attempts, what they have in common, and the moves of their messages."""
+
+    attempts: list[Any]
+    same: Mapping[str, Any]
+    moves: Expected
+
+
+def _ready(dialect: Dialect, intents: Sequence[Intent], capped: frozenset[UUID], now: datetime) -> _Ready:
     rows = [row for one in intents for chunk, row in one.rows if not (capped and capped.issuperset(chunk.ids))]
-    if not rows:
-        return frozenset()
-    same = {"kind": "submit", "started_at": moment(now, session.get_bind().dialect.name)}
-    insert_flat(session, Attempt, ATTEMPT, list(chain.from_iterable(rows)), same)
     moves: dict[Home, list[Move]] = defaultdict(list)
     for lease, chunks, _ in intents:
         moves[Home(lease.campaign_id, lease.account)] += [
             move for chunk, _ in chunks for move in _intents(chunk, capped, now)
         ]
-    return frozenset(move.message_id for move in apply_expected(session, MessageState.QUEUED, moves, now))
+    same = {"kind": "submit", "started_at": moment(now, dialect.name)}
+    return _Ready(list(chain.from_iterable(rows)), same, expect(dialect, MessageState.QUEUED, moves, now))
+
+
+def _write(session: Session, ready: _Ready) -> frozenset[UUID]:
+    """The messages that were not queued any more."""
+    insert_flat(session, Attempt, ATTEMPT, ready.attempts, ready.same)
+    return frozenset(move.message_id for move in apply_expected(session, ready.moves))
 
 
 def _intents(chunk: Chunk, capped: frozenset[UUID], now: datetime) -> list[Move]:

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Table, bindparam, func, update
+from sqlalchemy import Dialect, Table, bindparam, func, update
 from sqlalchemy.orm import Session
 
 from models import leases
-from models.bulk import update_by_id
+from models.bulk import Update, run_update, update_of
 from models.database import PASSING_ERRORS
-from models.moves import Home, Move, apply_expected, apply_moves
+from models.moves import Home, Move, apply_expected, apply_moves, expect
 from models.queries import insert_new
 from models.states import MessageState
 from models.tables import Attempt, Message, Suppression
@@ -50,19 +50,26 @@ class Answered(NamedTuple):
     home: Home | None = None  # of messages that were `submitting` when they left; None: they are looked at first
 
 
-def write_answers(session: Session, answers: Sequence[Answered], now: datetime) -> None:
-    """End the attempts and move their messages, in the caller's transaction."""
-    end_attempts(session, answers)
+def prepare_answers(dialect: Dialect, answers: Sequence[Answered], now: datetime) -> Callable[[Session], None]:
+    """What ends the attempts and moves their messages, in a transaction of the caller's."""
+    ended = _attempts_ended(dialect, answers)
     submitted: dict[Home, list[Move]] = defaultdict(list)
-    others = [move for answer in answers if answer.home is None for move in answer.moves]
     for answer in answers:
         if answer.home is not None:
             submitted[answer.home] += answer.moves
-    # Whose report or sweep was faster is looked at like the others.
-    others += apply_expected(session, MessageState.SUBMITTING, submitted, now)
-    if others:
-        _write_others(session, others, now)
-    insert_new(session, Suppression, [row for answer in answers for row in answer.opted_out])
+    expected = expect(dialect, MessageState.SUBMITTING, submitted, now)
+
+    def write(session: Session) -> None:
+        for one in ended:
+            run_update(session, one)
+        # Whose report or sweep was faster is looked at like the others.
+        others = [move for answer in answers if answer.home is None for move in answer.moves]
+        others += apply_expected(session, expected)
+        if others:
+            _write_others(session, others, now)
+        insert_new(session, Suppression, [row for answer in answers for row in answer.opted_out])
+
+    return write
 
 
 def _write_others(session: Session, moves: Sequence[Move], now: datetime) -> None:
@@ -74,10 +81,11 @@ def _write_others(session: Session, moves: Sequence[Move], now: datetime) -> Non
     leases.reopen(session, [item.message_id for item in moved if (item.old, item.new) == back], now)
 
 
-def end_attempts(session: Session, answers: Sequence[Answered]) -> None:
-    for keep in (False, True):
-        names = _ENDED if keep else (*_ENDED, "body")
-        update_by_id(session, _ATTEMPTS, names, [_ended(answer) for answer in answers if answer.keep_body is keep])
+def _attempts_ended(dialect: Dialect, answers: Sequence[Answered]) -> list[Update]:
+    kept = [_ended(answer) for answer in answers if answer.keep_body]
+    others = [_ended(answer) for answer in answers if not answer.keep_body]
+    each = ((_ENDED, kept), ((*_ENDED, "body"), others))
+    return [update_of(dialect, _ATTEMPTS, names, rows) for names, rows in each if rows]
 
 
 def _ended(answer: Answered) -> dict[str, Any]:

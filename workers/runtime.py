@@ -28,6 +28,7 @@ from uuid import UUID
 import structlog
 import uvloop
 from redis.asyncio import Redis
+from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -49,9 +50,9 @@ from workers.decide import Rules
 from workers.desk import Desk
 from workers.gate import Gate, make_gates, past_costs
 from workers.intent_pace import IntentPace
-from workers.intents import Intended, Intent, write_intents
+from workers.intents import Intended, Intent, prepare_intents
 from workers.rate_limit import RateLimiter
-from workers.record import Answered, Recorder, write_answers
+from workers.record import Answered, Recorder, prepare_answers
 from workers.retry import DEFAULT, QIKBERRY, QUICKSMS, Backoff
 from workers.together import Together
 from workers.turns import AT_WORK, Turns
@@ -302,6 +303,12 @@ class Runtime:
         """One transaction, on a thread of the pool."""
         return await self.loop.run_in_executor(self._threads, partial(self.in_write, step, *args, **kwargs))
 
+    async def write_ready(
+        self, ready: Callable[Concatenate[Dialect, P], Callable[[Session], T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for a step that is made ready first, while others write: on SQLite one does at a time."""
+        return await self.loop.run_in_executor(self._threads, partial(self._in_turn, ready, *args, **kwargs))
+
     async def read(self, step: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.loop.run_in_executor(self._threads, partial(self._in_read, step, *args, **kwargs))
 
@@ -324,6 +331,9 @@ class Runtime:
                     raise
         return self._write_once(step, *args, **kwargs)
 
+    def _in_turn(self, ready: Callable[..., Callable[[Session], T]], *args: Any, **kwargs: Any) -> T:
+        return self.in_write(ready(self.database.engine.dialect, *args, **kwargs))
+
     def _write_once(self, step: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         with self.database.write() as session:
             return step(session, *args, **kwargs)
@@ -333,10 +343,10 @@ class Runtime:
             return step(session, *args, **kwargs)
 
     def _write_intents(self, intents: Sequence[Intent]) -> Awaitable[Sequence[Intended]]:
-        return self.write(write_intents, intents, self.now())
+        return self.write_ready(prepare_intents, intents, self.now())
 
     def _write_answers(self, answers: Sequence[Answered]) -> Awaitable[None]:
-        return self.write(write_answers, answers, self.now())
+        return self.write_ready(prepare_answers, answers, self.now())
 
     # --- accounts ----------------------------------------------------------------------------------------------------
 

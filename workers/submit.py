@@ -24,6 +24,7 @@ from config import tracing
 from config.own_keys import suppression_key
 from models import leases
 from models.moves import Home, Move
+from models.queries import BEFORE_ALL
 from models.states import CampaignState, MessageState
 from models.tallies import Tally
 from models.types import new_id
@@ -37,7 +38,7 @@ from workers.crew import Flight
 from workers.decide import decide_each
 from workers.departure import depart
 from workers.gate import Cost, Door, Pass, Wait
-from workers.intents import Intended, Intent, Taken, attempt_row, close, look, take, write_intents
+from workers.intents import Intended, Intent, Taken, attempt_row, close, look, prepare_intents, take
 from workers.readings import Answer, failed, outcome_of, reason_of, status_of, word_of
 from workers.record import Answered
 from workers.runtime import AccountRuntime, Runtime
@@ -105,6 +106,7 @@ class BatchWork:
         self.handed_over: set[asyncio.Task[Any] | None] = set()  # those given up because the process ends
         self.waiting: deque[Due] = deque()
         self.requests = 0
+        self._looked = BEFORE_ALL  # the last row that was looked at: those before it have left, or came back since
         self._safe_until = leased_at + runtime.lease_seconds - SEND_MARGIN
         self._ended: Ended | None = None
         self._resume_at: datetime | None = None
@@ -166,8 +168,9 @@ class BatchWork:
 
     async def _load(self) -> bool:
         await self._look()
-        if not self.waiting and self.aloft:
+        if not self.waiting and (self.aloft or self._looked != BEFORE_ALL):
             await self._land_all()  # what came back may be due again
+            self._looked = BEFORE_ALL
             await self._look()
         return bool(self.waiting)
 
@@ -175,7 +178,8 @@ class BatchWork:
         now = self.runtime.now()
         limit = SLICE if self.account.in_flight else FIRST_SLICE
         while not self.waiting:
-            found = await self.runtime.read(look, self.lease, self.brief, now, limit, self._key)
+            found = await self.runtime.read(look, self.lease, self.brief, now, (limit, self._looked), self._key)
+            self._looked = found.last
             self.waiting.extend(found.due)
             if not found.closing:
                 return
@@ -253,7 +257,7 @@ class BatchWork:
         """Those of a campaign with caps by themselves: their lock goes to one transaction at a time, and whoever waited
         for it with other campaigns' counters in hand would cross those who record answers."""
         if intent.caps:
-            return (await self.runtime.write(write_intents, [intent], self.runtime.now()))[0]
+            return (await self.runtime.write_ready(prepare_intents, [intent], self.runtime.now()))[0]
         return await self.account.intents.write(intent)
 
     def _ground(self, chunks: Sequence[Chunk], permits: Sequence[Pass]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from models.database import Database
-from models.moves import Home, apply_expected
+from models.moves import Home, apply_expected, expect
 from tests.support.plans import plan, statements
 from tests.support.rows import ACCOUNT, add_batch, add_campaign, add_messages, submit_moves
 
@@ -27,7 +27,10 @@ def test_a_move_of_many_never_compares_each_message_with_every_row(database: Dat
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
     for old, moves in submit_moves(ids, NOW):
         with database.write() as session, statements(database, "WITH", "UPDATE messages") as seen:
-            assert apply_expected(session, old, {Home(campaign, ACCOUNT): moves}, NOW) == []
+            assert (
+                apply_expected(session, expect(session.get_bind().dialect, old, {Home(campaign, ACCOUNT): moves}, NOW))
+                == []
+            )
         assert len(seen) == 1
         steps = plan(database, *seen[0])
         assert "SCAN t" not in steps  # SQLite's words for all messages, and PostgreSQL's for each row against each

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from models.database import Database
-from models.moves import Home, Move, apply_expected, apply_moves
+from models.moves import Home, Move, apply_expected, apply_moves, expect
 from models.plain import trail_line
 from models.queries import counts, recount
 from models.states import FINAL
@@ -150,7 +150,7 @@ def submitting(database: Database, ids: list[UUID]) -> UUID:
 def expected(database: Database, campaign: UUID, *moves: Move, old: S = S.SUBMITTING) -> list[UUID]:
     """The messages that were not in the state they were expected in."""
     with database.write() as session:
-        left = apply_expected(session, old, {Home(campaign, ACCOUNT): moves}, NOW)
+        left = apply_expected(session, expect(session.get_bind().dialect, old, {Home(campaign, ACCOUNT): moves}, NOW))
         return [one.message_id for one in left]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from models import leases
 from models.leases import Lease
+from models.queries import BEFORE_ALL
 from models.states import BatchState, CampaignState, MessageState
 from models.steering import Caps, steering_of
 from models.tables import Attempt, Batch, Campaign
@@ -21,7 +22,7 @@ from tests.support.scripted import QUERY
 from workers.brief import Brief, brief_of, defer
 from workers.caps import Candidate, Contact, judge, moves_against, span
 from workers.chunk import Chunk
-from workers.intents import Intent, attempt_row, close, look, write_intents
+from workers.intents import Intent, attempt_row, close, look, prepare_intents
 
 NOTHING = Caps(0, 86_400, 0)
 NOBODY = UUID(int=9)
@@ -48,7 +49,7 @@ def load(world: World, taken: Lease, default: Caps = NOTHING) -> list[str]:
     """The numbers that would leave."""
     made = brief(world, taken, default)
     with world.database.write() as session:
-        found = look(session, taken, made, world.now, 500, no_key)
+        found = look(session, taken, made, world.now, (500, BEFORE_ALL), no_key)
         close(session, found.closing, world.now)
         return [one.message.msisdn for one in found.due]
 
@@ -189,7 +190,7 @@ def intent_of(world: World, template: str, caps: Caps) -> Intent:
     """A campaign of its own to the one number, ready to leave."""
     taken = lease(world, world.batches(world.campaign(uk(1), template=template))[0])
     with world.database.read() as session:
-        first, *_ = look(session, taken, Brief(), world.now, 10, no_key).due
+        first, *_ = look(session, taken, Brief(), world.now, (10, BEFORE_ALL), no_key).due
     chunk = Chunk(new_id(), (first,), Request("POST", "http://127.0.0.1:1/", {}))
     return Intent(taken, [(chunk, attempt_row("qikli", QUERY, taken, chunk))], caps)
 
@@ -201,7 +202,7 @@ def test_of_two_campaigns_that_write_their_intents_at_once_one_passes(world: Wor
         intent = intent_of(world, template, Caps(1, 86_400, 0))
         ready.wait(timeout=30)
         with world.database.write() as session:
-            ((state, stays),) = write_intents(session, [intent], world.now)
+            ((state, stays),) = prepare_intents(session.get_bind().dialect, [intent], world.now)(session)
         assert state is CampaignState.RUNNING
         return 1 - len(stays)
 
@@ -212,7 +213,7 @@ def test_of_two_campaigns_that_write_their_intents_at_once_one_passes(world: Wor
 def test_of_two_campaigns_in_one_transaction_one_passes(world: World) -> None:
     intents = [intent_of(world, template, Caps(1, 86_400, 0)) for template in ("One", "Two")]
     with world.database.write() as session:
-        answers = write_intents(session, intents, world.now)
+        answers = prepare_intents(session.get_bind().dialect, intents, world.now)(session)
     assert [(state, len(stays)) for state, stays in answers] == [(CampaignState.RUNNING, 0), (CampaignState.RUNNING, 1)]
     written = [intent.rows[0][0].attempt_id for intent in intents]
     with world.database.read() as session:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from models.moves import Home, Move, add_counts, apply_expected
+from models.moves import Home, Move, add_counts, apply_expected, expect
 from models.number_index import add_numbers
 from models.segments import Encoding
 from models.states import BatchState, CampaignState, MessageState
@@ -86,7 +86,10 @@ def submit_moves(ids: Sequence[UUID], now: datetime, **link: Any) -> tuple[tuple
 
 def submit_all(session: Session, campaign_id: UUID, ids: Sequence[UUID], now: datetime, **link: Any) -> None:
     for old, moves in submit_moves(ids, now, **link):
-        assert apply_expected(session, old, {Home(campaign_id, ACCOUNT): moves}, now) == []
+        assert (
+            apply_expected(session, expect(session.get_bind().dialect, old, {Home(campaign_id, ACCOUNT): moves}, now))
+            == []
+        )
 
 
 def _message(campaign_id: UUID, batch_id: UUID, row_no: int, changes: dict[str, Any]) -> Message:

@@ -27,8 +27,8 @@ from tests.support.scripted import QUERY
 from workers import sweep
 from workers.chunk import Chunk, Due
 from workers.decide import Position
-from workers.intents import Intent, attempt_row, write_intents
-from workers.record import Answered, write_answers
+from workers.intents import Intent, attempt_row, prepare_intents
+from workers.record import Answered, prepare_answers
 
 S = MessageState
 SECONDS = 60.0
@@ -103,7 +103,9 @@ class Leases(RuleBasedStateMachine):
         chunk = Chunk(attempt, (one,), Request("POST", "http://127.0.0.1:1/", {}))
         row = attempt_row(ACCOUNT, QUERY, worker.lease, chunk)
         with self.database.write() as session:
-            ((state, stays),) = write_intents(session, [Intent(worker.lease, [(chunk, row)])], self.clock())
+            ((state, stays),) = prepare_intents(
+                session.get_bind().dialect, [Intent(worker.lease, [(chunk, row)])], self.clock()
+            )(session)
         assert (state is CampaignState.RUNNING) is mine, "only the present owner may write"
         if mine:
             worker.flying += [(attempt, one.id)] if one.id not in stays else []
@@ -118,7 +120,9 @@ class Leases(RuleBasedStateMachine):
         attempt, message = worker.flying.pop(0)
         move = Move(message, state, "answer", {}, attempt)
         with self.database.write() as session:
-            write_answers(session, [Answered(attempt, 1, 200, "x", None, None, False, [move])], self.clock())
+            prepare_answers(
+                session.get_bind().dialect, [Answered(attempt, 1, 200, "x", None, None, False, [move])], self.clock()
+            )(session)
 
     @rule(who=WHO, later=st.booleans())
     def end_work(self, who: int, later: bool) -> None:

@@ -24,7 +24,7 @@ from tests.support.scripted import Scripted
 from workers import sweep
 from workers.decide import Position, Rules, decide
 from workers.reconcile import apply_inbox
-from workers.record import Answered, write_answers
+from workers.record import Answered, prepare_answers
 
 S = MessageState
 MANY = 4
@@ -82,7 +82,9 @@ class Messages(RuleBasedStateMachine):
         found = decide(outcome, Position(row.tries, row.looks, row.ref_round, None), self.clock(), RULES)
         move = Move(row.id, found.state, found.note, found.values, attempt)
         with self.database.write() as session:
-            write_answers(session, [Answered(attempt, 1, 200, "x", None, None, False, [move])], self.clock())
+            prepare_answers(
+                session.get_bind().dialect, [Answered(attempt, 1, 200, "x", None, None, False, [move])], self.clock()
+            )(session)
         if back:
             after = self.row(which)
             assert (after.state, after.trail) == (row.state, row.trail), "a late answer never touches a newer try"

@@ -47,7 +47,7 @@ from providers.wire import NotSent
 from workers import resolve, sweep
 from workers.decide import Position, Rules, decide
 from workers.gate import LEAVE_WITHIN
-from workers.record import Answered, write_answers
+from workers.record import Answered, prepare_answers
 from workers.runtime import AccountRuntime
 from workers.submit import SEND_MARGIN
 
@@ -235,7 +235,9 @@ class Protocol(RuleBasedStateMachine):
         decision = decide(answer, Position(0, 0, 1, None), self.now, RULES)
         move = Move(flight.message_id, decision.state, decision.note, decision.values, flight.attempt)
         with self.database.write() as session:
-            write_answers(session, [Answered(flight.attempt, 1, None, "", None, None, True, [move])], self.now)
+            prepare_answers(
+                session.get_bind().dialect, [Answered(flight.attempt, 1, None, "", None, None, True, [move])], self.now
+            )(session)
 
     @rule(number=st.integers(0, WORKERS - 1))
     def die(self, number: int) -> None:
