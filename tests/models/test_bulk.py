@@ -28,7 +28,7 @@ def test_a_move_of_many_never_compares_each_message_with_every_row(database: Dat
     for old, moves in submit_moves(ids, NOW):
         with database.write() as session, statements(database, "WITH", "UPDATE messages") as seen:
             assert (
-                apply_expected(session, expect(session.get_bind().dialect, old, {Home(campaign, ACCOUNT): moves}, NOW))
+                apply_expected(session, expect(database.engine.dialect, old, {Home(campaign, ACCOUNT): moves}, NOW))
                 == []
             )
         assert len(seen) == 1

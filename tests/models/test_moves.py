@@ -150,8 +150,8 @@ def submitting(database: Database, ids: list[UUID]) -> UUID:
 def expected(database: Database, campaign: UUID, *moves: Move, old: S = S.SUBMITTING) -> list[UUID]:
     """The messages that were not in the state they were expected in."""
     with database.write() as session:
-        left = apply_expected(session, expect(session.get_bind().dialect, old, {Home(campaign, ACCOUNT): moves}, NOW))
-        return [one.message_id for one in left]
+        ready = expect(database.engine.dialect, old, {Home(campaign, ACCOUNT): moves}, NOW)
+        return [one.message_id for one in apply_expected(session, ready)]
 
 
 def test_expected_moves_do_what_looked_at_ones_do(database: Database, rows: tuple[UUID, list[UUID]]) -> None:
@@ -169,6 +169,23 @@ def test_expected_moves_do_what_looked_at_ones_do(database: Database, rows: tupl
         (S.SUBMITTED, trail_line(S.SUBMITTING, "go", NOW) + trail_line(S.SUBMITTED, "ok", NOW), 1, NOW, None)
     }
     assert [row.provider_id for row in seen] == ["p0", "p1", "p0", "p1", "p2"]
+    with database.read() as session:
+        assert counts(session, campaign) == recount(session, campaign) == {ACCOUNT: {S.SUBMITTED: 5}}
+
+
+def test_what_was_made_ready_is_written_again_where_another_transaction_got_in_the_way(
+    database: Database, rows: tuple[UUID, list[UUID]]
+) -> None:
+    campaign, ids = rows
+    attempt = submitting(database, ids)
+    moves = [Move(one, S.SUBMITTED, "ok", {"submitted_at": NOW}, attempt) for one in ids]
+    ready = expect(database.engine.dialect, S.SUBMITTING, {Home(campaign, ACCOUNT): moves}, NOW)
+    with database.write() as session:
+        assert apply_expected(session, ready) == []
+        session.rollback()
+    with database.write() as session:
+        assert apply_expected(session, ready) == []
+    assert {get(database, one).trail.count("\n") for one in ids} == {2}
     with database.read() as session:
         assert counts(session, campaign) == recount(session, campaign) == {ACCOUNT: {S.SUBMITTED: 5}}
 

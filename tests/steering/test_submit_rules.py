@@ -202,7 +202,7 @@ def test_of_two_campaigns_that_write_their_intents_at_once_one_passes(world: Wor
         intent = intent_of(world, template, Caps(1, 86_400, 0))
         ready.wait(timeout=30)
         with world.database.write() as session:
-            ((state, stays),) = prepare_intents(session.get_bind().dialect, [intent], world.now)(session)
+            ((state, stays),) = prepare_intents(world.database.engine.dialect, [intent], world.now)(session)
         assert state is CampaignState.RUNNING
         return 1 - len(stays)
 
@@ -213,7 +213,7 @@ def test_of_two_campaigns_that_write_their_intents_at_once_one_passes(world: Wor
 def test_of_two_campaigns_in_one_transaction_one_passes(world: World) -> None:
     intents = [intent_of(world, template, Caps(1, 86_400, 0)) for template in ("One", "Two")]
     with world.database.write() as session:
-        answers = prepare_intents(session.get_bind().dialect, intents, world.now)(session)
+        answers = prepare_intents(world.database.engine.dialect, intents, world.now)(session)
     assert [(state, len(stays)) for state, stays in answers] == [(CampaignState.RUNNING, 0), (CampaignState.RUNNING, 1)]
     written = [intent.rows[0][0].attempt_id for intent in intents]
     with world.database.read() as session:

@@ -104,7 +104,7 @@ class Leases(RuleBasedStateMachine):
         row = attempt_row(ACCOUNT, QUERY, worker.lease, chunk)
         with self.database.write() as session:
             ((state, stays),) = prepare_intents(
-                session.get_bind().dialect, [Intent(worker.lease, [(chunk, row)])], self.clock()
+                self.database.engine.dialect, [Intent(worker.lease, [(chunk, row)])], self.clock()
             )(session)
         assert (state is CampaignState.RUNNING) is mine, "only the present owner may write"
         if mine:
@@ -121,7 +121,7 @@ class Leases(RuleBasedStateMachine):
         move = Move(message, state, "answer", {}, attempt)
         with self.database.write() as session:
             prepare_answers(
-                session.get_bind().dialect, [Answered(attempt, 1, 200, "x", None, None, False, [move])], self.clock()
+                self.database.engine.dialect, [Answered(attempt, 1, 200, "x", None, None, False, [move])], self.clock()
             )(session)
 
     @rule(who=WHO, later=st.booleans())

@@ -83,7 +83,7 @@ class Messages(RuleBasedStateMachine):
         move = Move(row.id, found.state, found.note, found.values, attempt)
         with self.database.write() as session:
             prepare_answers(
-                session.get_bind().dialect, [Answered(attempt, 1, 200, "x", None, None, False, [move])], self.clock()
+                self.database.engine.dialect, [Answered(attempt, 1, 200, "x", None, None, False, [move])], self.clock()
             )(session)
         if back:
             after = self.row(which)

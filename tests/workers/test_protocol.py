@@ -234,10 +234,9 @@ class Protocol(RuleBasedStateMachine):
             raise AssertionError("nothing to write")
         decision = decide(answer, Position(0, 0, 1, None), self.now, RULES)
         move = Move(flight.message_id, decision.state, decision.note, decision.values, flight.attempt)
+        answered = Answered(flight.attempt, 1, None, "", None, None, True, [move])
         with self.database.write() as session:
-            prepare_answers(
-                session.get_bind().dialect, [Answered(flight.attempt, 1, None, "", None, None, True, [move])], self.now
-            )(session)
+            prepare_answers(self.database.engine.dialect, [answered], self.now)(session)
 
     @rule(number=st.integers(0, WORKERS - 1))
     def die(self, number: int) -> None:

@@ -169,6 +169,23 @@ def test_what_was_not_sent_is_queued_again_and_no_try_is_spent(world: World) -> 
     assert world.states() == [S.SUBMITTED] * 2
 
 
+def test_what_came_back_is_sent_by_the_same_work_once_all_the_rest_has_left(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look goes on where the last one ended; the last one begins anew."""
+    monkeypatch.setattr("workers.submit.FIRST_SLICE", 2)
+    monkeypatch.setattr("workers.submit.SLICE", 2)
+    world = make_world(max_connections=1)
+    refusals = {2: refuse(FailureClass.TEMPORARY, retry_after=0.0)}
+    world.provider.outcome = lambda message: refusals.pop(len(world.line.sent), Accepted(f"p-{message.id}"))
+    world.line.answer = lambda request: (world.clock.advance(1), OK)[1]
+    sent = world.campaign(7)
+    assert world.submit(sent.batch) is Ended.DONE
+    ids = [str(message) for message in sent.messages]
+    assert world.line.ids() == [*ids, ids[1]]
+    assert world.states() == [S.SUBMITTED] * 7
+
+
 @pytest.mark.parametrize("reason", ["read_timeout", "disconnected"])
 def test_a_request_without_an_answer_is_unknown_and_never_sent_again(world: World, reason: str) -> None:
     world.line.answer = raising(OutcomeUnknown(reason, "may have arrived", 200))
