@@ -7,6 +7,7 @@ ends first is the answer lost, and then the ended lease turns its messages `unkn
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -121,6 +122,8 @@ _LINK_MESSAGE = (
 )
 
 
+LONGEST_GATHERING = 0.1
+"""Seconds. A process that dies takes what it gathered with it: to be looked up, for up to so much of its answers."""
 Told = Callable[[BaseException | None], None]
 """Called once: with None when the answer is committed, with what the database said where it can never be."""
 _Waiting = tuple[Answered, Told]
@@ -175,13 +178,18 @@ class Recorder:
         return self._untold
 
     async def _run(self) -> None:
+        took = 0.0
         while True:
             await self._wake.wait()
-            await asyncio.sleep(self._gather)  # let others join the transaction
+            # Others join the transaction meanwhile: as long as the last one took, or a busy database would be asked
+            # again and again for little.
+            await asyncio.sleep(max(self._gather, min(took, LONGEST_GATHERING)))
             group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             if not self._waiting:
                 self._wake.clear()
+            began = time.monotonic()
             await self._commit(group)
+            took = time.monotonic() - began
 
     async def _commit(self, group: Sequence[_Waiting]) -> None:
         """One answer that cannot be written must not hold up the others: then each is written by itself."""
