@@ -36,7 +36,7 @@ class OpenKind(StrEnum):
 
     UNPROVEN = "unproven"  # never used, or Redis was wiped: one request goes first
     ERRORS = "errors"  # too many 5xx and timeouts
-    PAUSED = "paused"  # out of credit, or another state of the account that time may mend
+    PAUSED = "paused"  # out of credit, or another state of the account that time may mend; reports are still read
     CREDENTIALS = "credentials"  # 401 or 403
     OPERATOR = "operator"  # somebody said so: no probes
 
@@ -162,11 +162,16 @@ class CircuitBreaker:
         self._successes: dict[str, int] = {}
         self._reported_at: dict[str, float] = {}
 
-    async def allow(self, account: str) -> Decision:
-        """Ask before every chunk. A Probe must end in `record_success`, `record_failure` or `release`."""
+    async def allow(self, account: str, *, reads: bool = False) -> Decision:
+        """Ask before every chunk. A Probe must end in `record_success`, `record_failure` or `release`.
+
+        `reads`: for a request that sends no message. While only credit is missing it may go: the reports of what was
+        paid for are still to be had, some providers forget them, and they prove nothing about the credit."""
         token = secrets.token_hex(8)
         policy = self._policy
-        word, wait, kind, reason = await self._run(account, "allow", token, _us(policy.probe_lease), _us(policy.poll))
+        word, wait, kind, reason = await self._run(
+            account, "allow", token, _us(policy.probe_lease), _us(policy.poll), int(reads)
+        )
         if word == "allowed":
             return Allowed()
         return Probe(token) if word == "probe" else Denied(wait / MICROSECOND, OpenKind(kind), reason)

@@ -93,7 +93,7 @@ async def send_at_slot(
 async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kind: str) -> tuple[UUID, Boarding]:
     """A begun attempt, and what its request leaves with."""
     attempt_id = new_id()
-    passed = await gate.one(POLL, HORIZON)
+    passed = await gate.one(POLL, HORIZON, reads=True)
     if isinstance(passed, Wait):
         shut = "breaker: " if passed.door is Door.BREAKER else ""
         raise NotSent("no_permit", f"{shut}{passed.reason}: {passed.seconds:.0f} s")
@@ -104,7 +104,7 @@ async def _permit_for(runtime: Runtime, account: AccountRuntime, gate: Gate, kin
     except runtime.database_errors:
         await gate.unused(passed)
         raise
-    return attempt_id, Boarding(passed, POLL, leave_by)
+    return attempt_id, Boarding(passed, POLL, leave_by, reads=True)
 
 
 def _ended(attempt_id: UUID, elapsed: float, status: int | None, outcome: str, reason: str | None) -> Answered:

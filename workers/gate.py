@@ -100,12 +100,14 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Boarding:
-    """What a request leaves with: its pass, and what another one must pay and obey. `leave_by`: monotonic seconds."""
+    """What a request leaves with: its pass, and what another one must pay and obey. `leave_by`: monotonic seconds.
+    `reads`: as for `Gate.ask`."""
 
     passed: Pass
     cost: Cost
     leave_by: float
     tolls: Sequence[Toll] = ()
+    reads: bool = False
 
 
 class Gate:
@@ -132,12 +134,18 @@ class Gate:
         self._closed_at = float("-inf")  # when we last heard that the breaker is closed
 
     async def ask(
-        self, costs: Sequence[Cost], horizon: float, tolls: Sequence[Toll] = (), lead: float = 0.0
+        self,
+        costs: Sequence[Cost],
+        horizon: float,
+        tolls: Sequence[Toll] = (),
+        lead: float = 0.0,
+        *,
+        reads: bool = False,
     ) -> list[Pass] | Wait:
         """Passes for the first of these requests, as far as slots are to be had within `horizon` seconds, and not
-        sooner than in `lead` seconds."""
+        sooner than in `lead` seconds. `reads`: they send no message, and may go where only credit is missing."""
         try:
-            decision = await self._breaker_says()
+            decision = await self._breaker_says(reads)
             if isinstance(decision, Denied):
                 return _denied(decision)
             token = decision.token if isinstance(decision, Probe) else ""
@@ -152,13 +160,15 @@ class Gate:
             with suppress(CoordinationLost):  # each request finds that out for itself
                 await self.limiter.verdict(passed.permit)
 
-    async def _breaker_says(self) -> Decision:
-        """That it is closed, is believed for a tenth of a second: less than a request in the air takes."""
+    async def _breaker_says(self, reads: bool) -> Decision:
+        """That it is closed, is believed for a tenth of a second: less than a request in the air takes. That a read may
+        go, says nothing of submits."""
         now = time.monotonic()
         if now - self._closed_at < CLOSED_FOR:
             return Allowed()
-        decision = await self.breaker.allow(self.account)
-        self._closed_at = now if isinstance(decision, Allowed) else float("-inf")
+        decision = await self.breaker.allow(self.account, reads=reads)
+        if not reads:
+            self._closed_at = now if isinstance(decision, Allowed) else float("-inf")
         return decision
 
     async def _admit(
@@ -195,15 +205,15 @@ class Gate:
             for place, permit in enumerate(grant.permits)
         ]
 
-    async def one(self, cost: Cost, horizon: float, tolls: Sequence[Toll] = ()) -> Pass | Wait:
-        answer = await self.ask([cost], horizon, tolls)
+    async def one(self, cost: Cost, horizon: float, tolls: Sequence[Toll] = (), *, reads: bool = False) -> Pass | Wait:
+        answer = await self.ask([cost], horizon, tolls, reads=reads)
         return answer if isinstance(answer, Wait) else answer[0]
 
     async def another(self, boarding: Boarding, missed: Pass) -> Pass | None:
         """A pass for one that was missed. None: nothing may leave in time."""
         await self.unused(missed)
         left = boarding.leave_by - time.monotonic()
-        answer = await self.one(boarding.cost, left, boarding.tolls) if left > 0 else None
+        answer = await self.one(boarding.cost, left, boarding.tolls, reads=boarding.reads) if left > 0 else None
         return answer if isinstance(answer, Pass) else None
 
     async def unused(self, passed: Pass) -> None:
@@ -228,7 +238,8 @@ class Gate:
         await self._quietly(self._signal(signal, passed))
         if not isinstance(signal, ServerTrouble | None) or (passed and passed.token):
             self._changed()
-        if allowance is not None:
+        # A refusal says itself when to come again: that nothing remained then, tells nothing of the time after.
+        if allowance is not None and not isinstance(signal, Throttle):
             age = time.monotonic() - passed.permit.not_before if passed else 0.0
             await self._quietly(
                 self.limiter.observe(

@@ -258,17 +258,21 @@ def _widest(spans: Sequence[tuple[datetime, datetime] | None]) -> tuple[datetime
 
 
 def due_polls(session: Session, bases: dict[str, float], now: datetime) -> list[str]:
-    """Accounts whose next poll is due, and their next time set; only those with something open. `bases`: seconds."""
+    """Accounts whose next poll is due, and their next time set; only those with something open. `bases`: seconds.
+
+    A time that was set for old messages is brought forward as soon as younger ones have left."""
     due: list[str] = []
     for account, base in bases.items():
         status = account_status(session, account)
-        if status.next_poll_at is not None and status.next_poll_at > now:
-            continue
         span = open_span(session, account)
         if span is None:
             continue
-        status.next_poll_at = _next_poll(session, account, span[1], base, now)
-        due.append(account)
+        coming = _next_poll(session, account, span[1], base, now)
+        if status.next_poll_at is None or status.next_poll_at <= now:
+            status.next_poll_at = coming
+            due.append(account)
+        elif coming < status.next_poll_at:
+            status.next_poll_at = coming
     return due
 
 

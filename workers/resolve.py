@@ -107,6 +107,10 @@ async def resolve_unknown(runtime: Runtime, account_name: str) -> int:
     return len(cases)
 
 
+UNANSWERED_SHARE = 0.25  # of an unknown outcome's age, until it is looked for again where there was no answer
+UNANSWERED_MOST = 600.0  # seconds
+
+
 # --- pure decisions --------------------------------------------------------------------------------------------------
 
 
@@ -170,7 +174,13 @@ def judge(
         case NotThere():
             return _absent(case, policy, now)
         case NoAnswer():
-            return Step(case, look_at=now + timedelta(seconds=rules.look_again), looks=case.position.looks)
+            return Step(case, look_at=_unanswered(case, now, rules), looks=case.position.looks)
+
+
+def _unanswered(case: Case, now: datetime, rules: Rules) -> datetime:
+    """Soon at first, then the later the longer nobody could say anything: looks cost the account's allowance, too."""
+    age = (now - case.attempted_at).total_seconds()
+    return now + timedelta(seconds=max(rules.look_again, min(age * UNANSWERED_SHARE, UNANSWERED_MOST)))
 
 
 def _absent(case: Case, policy: LookUpPolicy, now: datetime) -> Step:

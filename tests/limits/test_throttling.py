@@ -122,6 +122,13 @@ def test_fifty_answers_without_a_time_are_one_throttling_and_the_next_one_double
     assert 5.0 < blocked(pair)[0] <= 10.0
 
 
+def test_that_nothing_remained_when_it_refused_says_nothing_of_the_time_it_named(pair: Cluster) -> None:
+    here = pair.runtimes[0]
+    gate = gates(pair, "qikberry")[0]
+    here.run(gate.learn(Throttle(1.0, "429"), Allowance(gate.budget.windows[0].limit, 0, None), None))
+    assert [window.foreign for window in snapshot(pair, gate).windows] == [0] * len(gate.budget.windows)
+
+
 def test_a_time_of_nought_is_no_time(pair: Cluster) -> None:
     learn(pair, 0, Throttle(0.0, "429"))
     assert blocked(pair)[0] > 3.0

@@ -56,6 +56,20 @@ async def fail(breaker: CircuitBreaker, times: int, kind: FailureKind = ERROR) -
         await breaker.record_failure(ACCOUNT, kind)
 
 
+async def test_who_only_reads_may_go_while_credit_is_missing_and_is_never_the_probe(redis_client: Redis) -> None:
+    ours, theirs, clock = await proven(redis_client)
+    await fail(ours, 1, FailureKind.OUT_OF_CREDIT)
+    assert await theirs.allow(ACCOUNT, reads=True) == Allowed()
+    assert (await denied(theirs)).kind is OpenKind.PAUSED
+    await theirs.record_success(ACCOUNT)  # a report that was read proves nothing about the credit
+    await clock.advance(700_000_000)
+    assert await theirs.allow(ACCOUNT, reads=True) == Allowed()
+    await probe_of(theirs)
+    assert await ours.allow(ACCOUNT, reads=True) == Allowed()
+    await fail(ours, 1, FailureKind.CREDENTIALS)
+    assert isinstance(await ours.allow(ACCOUNT, reads=True), Denied)
+
+
 async def test_an_account_never_used_sends_one_probe_before_the_crowd_follows(redis_client: Redis) -> None:
     ours, theirs, _ = await two_workers(redis_client)
     decisions = await asyncio.gather(*(worker.allow(ACCOUNT) for worker in (ours, theirs) * 10))

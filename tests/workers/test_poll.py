@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from models.states import MessageState as S
 from models.tables import AccountStatus, InboxPage
-from providers.base import Parsed, Report
+from providers.base import Misconfigured, OutOfCredit, Parsed, Report
 from providers.wire import OutcomeUnknown, Reply, Request
 from tests.support.rows import ACCOUNT
 from tests.support.world import World
@@ -134,6 +134,34 @@ def test_polls_are_due_only_while_something_is_open_and_slow_down_with_age(world
     assert (due(), due(), gap()) == ([ACCOUNT], [], 15.0)
     world.clock.advance(1800)
     assert (due(), gap()) == ([ACCOUNT], 60.0)
+
+
+def test_what_leaves_after_a_slow_poll_does_not_wait_for_the_next_slow_one(world: World) -> None:
+    def due() -> list[str]:
+        with world.database.write() as session:
+            return due_polls(session, {ACCOUNT: 15.0}, world.clock())
+
+    open_one(world)
+    world.clock.advance(7 * 3600)
+    assert due() == [ACCOUNT]  # and again in a quarter of an hour, if nothing else leaves
+    world.clock.advance(60)
+    open_one(world)
+    assert due() == []
+    world.clock.advance(14)
+    assert due() == []
+    world.clock.advance(1)
+    assert due() == [ACCOUNT]
+
+
+def test_while_credit_is_missing_reports_are_read_and_nothing_is_sent(world: World) -> None:
+    open_one(world)
+    world.run(world.account().gate.learn(OutOfCredit("12", "no credit"), None, None))
+    assert (poll(world), poll(world)) == (1, 1)
+    sent = world.campaign(1)
+    world.submit(sent.batch)
+    assert world.message(sent.message).state is S.QUEUED
+    world.run(world.account().gate.learn(Misconfigured("401", "wrong key"), None, None))
+    assert poll(world) == 0
 
 
 @pytest.mark.parametrize(("age", "every"), [(0.0, 10.0), (599.0, 10.0), (600.0, 40.0), (7200.0, 200.0), (1e9, 600.0)])

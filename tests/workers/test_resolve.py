@@ -138,9 +138,17 @@ def test_absence_proves_nothing_where_the_provider_only_gives_evidence(make_worl
 def test_a_look_without_an_answer_costs_no_look_and_is_repeated_soon(make_world: MakeWorld) -> None:
     case = unknown_world(make_world, LookUpBy.QUERY)
     case.sees(lambda sought: NoAnswer("timeout"))
-    for _ in range(6):
+    for _ in range(3):
         assert case.look(case.world.settings.look_up_retry_seconds + 1) == 1
         assert (case.row.state, case.row.looks) == (S.UNKNOWN, 0)
+
+
+def test_looks_without_an_answer_become_rarer_with_the_age_of_what_they_are_about(make_world: MakeWorld) -> None:
+    case = unknown_world(make_world, LookUpBy.QUERY)
+    case.sees(lambda sought: NoAnswer("timeout"))
+    soon = case.world.settings.look_up_retry_seconds + 1
+    assert case.look(1200) == 1
+    assert [case.look(seconds) for seconds in (soon, 200, 100)] == [0, 0, 1]  # a quarter of twenty minutes
 
 
 def test_a_message_the_look_up_left_out_stays_unknown(make_world: MakeWorld) -> None:
