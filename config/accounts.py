@@ -96,6 +96,7 @@ class Account:
 
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+_PATH_TOKEN = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]+")  # RFC 3986's unreserved characters; `.` and `..` are no names
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _ACCOUNT_KEYS = {
@@ -252,7 +253,18 @@ class _Reader:
         if not isinstance(push, bool):
             raise self._wrong(f"{at}.push", push, "true or false")
         return Webhook(
-            push, self._secret(f"{at}.secret", table.get("secret")), self._secret(f"{at}.token", table.get("token"))
+            push, self._secret(f"{at}.secret", table.get("secret")), self._token(f"{at}.token", table.get("token"))
+        )
+
+    def _token(self, at: str, name: object) -> str | None:
+        """A secret that ends the URL the provider calls: one that an address would change proves no push any more."""
+        token = self._secret(at, name)
+        if token is None or _PATH_TOKEN.fullmatch(token):
+            return token
+        raise AccountsError(
+            f"{self.path}: {at}: what {name} holds cannot be the end of an address (not shown: it is a secret), so every "
+            f"pushed report would be lost; expected letters from a to z, digits and . _ ~ - alone, without blanks. Make "
+            f"one with `openssl rand -hex 24`, set {name} to it, and tell the provider the new address"
         )
 
     def _credentials(self, at: str, value: object) -> dict[str, str]:

@@ -55,6 +55,31 @@ def test_everything_a_file_can_say_is_read(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("token", ["a/b", "a b", "a\n", "tök", "a%2Fb", "a?b", "a#b", "a+b", "..", ""])
+def test_a_token_that_an_address_would_change_is_refused_by_its_variable_and_never_shown(
+    tmp_path: Path, token: str
+) -> None:
+    file = tmp_path / "accounts.toml"
+    file.write_text(GOOD, "utf-8")
+    with pytest.raises(AccountsError) as caught:
+        load_accounts(file, {**SECRETS, "ACME_TOKEN": token})
+    said = str(caught.value)
+    assert f"{file}: accounts.acme.webhook.token: what ACME_TOKEN holds" in said
+    assert "`openssl rand -hex 24`" in said
+    assert len(token) < 3 or token not in said
+
+
+def test_a_token_of_a_file_is_looked_at_like_that_of_a_variable(tmp_path: Path) -> None:
+    file, held = tmp_path / "accounts.toml", tmp_path / "token"
+    file.write_text(GOOD, "utf-8")
+    named = {"ACME_KEY": "k3y", "ACME_HOOK": "h00k", "ACME_TOKEN_FILE": str(held)}
+    held.write_text("A-z_0.9~\n")  # the end of the line is none of the token's
+    assert load_accounts(file, named)["acme"].webhook.token == "A-z_0.9~"
+    held.write_text("two words\n")
+    with pytest.raises(AccountsError, match="accounts.acme.webhook.token"):
+        load_accounts(file, named)
+
+
 def test_the_least_a_file_can_say_is_enough(tmp_path: Path) -> None:
     account = load(tmp_path, '[accounts.a]\nprovider = "generic"\nbase_url = "http://127.0.0.1:1"')["a"]
     assert (account.limits, account.poll_limits, account.worker_group, account.poll.every) == ((), None, "a", 15.0)
