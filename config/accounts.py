@@ -262,9 +262,9 @@ class _Reader:
         if token is None or _PATH_TOKEN.fullmatch(token):
             return token
         raise AccountsError(
-            f"{self.path}: {at}: what {name} holds cannot be the end of an address (not shown: it is a secret), so every "
-            f"pushed report would be lost; expected letters from a to z, digits and . _ ~ - alone, without blanks. Make "
-            f"one with `openssl rand -hex 24`, set {name} to it, and tell the provider the new address"
+            f"{self.path}: {at}: what {name} holds cannot be the end of an address (not shown: it is a secret), so "
+            f"every pushed report would be lost; expected letters from a to z, digits and . _ ~ - alone. Make one with "
+            f"`openssl rand -hex 24`, set {name} to it, and tell the provider the new address"
         )
 
     def _credentials(self, at: str, value: object) -> dict[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,6 +17,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 REDIS_URL_FILE = "redis.url"
 """In the state folder, while `drumline up` runs its own Redis: so that other commands find it."""
+
+
+DAY = 86_400.0
+YEAR = 366 * DAY
+# Bounds no installation needs to go beyond: what is far above them overflows a time and stops everything while it runs.
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Seconds = Annotated[float, Field(gt=0, le=DAY)]
 
 
 class SettingsError(Exception):
@@ -36,9 +44,9 @@ class Settings(BaseSettings):
     public_url: str = ""  # how providers reach our webhooks, e.g. https://sms.example.com
 
     api_host: str = "127.0.0.1"
-    api_port: int = 8000
+    api_port: Port = 8000
     flower_host: str = "127.0.0.1"
-    flower_port: int = 5555
+    flower_port: Port = 5555
     flower_user: str = "operator"
     flower_password: SecretStr | None = None
     flower_url: str = ""  # where browsers reach Flower, for the dashboard's link, e.g. https://flower.example.com
@@ -50,20 +58,22 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    batch_seconds: float = 10.0  # a batch is what its account may send in this time
-    lease_seconds: float = Field(60.0, ge=3.0)  # what a dead worker held is found after this
-    shutdown_seconds: float = Field(20.0, ge=2.0)  # how long a worker finishes what it holds
-    sweep_seconds: float = Field(5.0, gt=0)  # between two sweeps
-    job_lost_seconds: float = Field(30.0, gt=0)  # a job that nobody took in this time is put on Redis again
-    look_up_claim_seconds: float = Field(120.0, gt=0)  # how long one worker looks for a message before another may
-    look_up_retry_seconds: float = Field(20.0, gt=0)  # after a look-up that got no answer
-    poll_lock_seconds: float = Field(60.0, gt=0)  # beyond a poll's timeout, until a dead poller's place is free
+    batch_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0  # a batch is what its account may send in this time
+    lease_seconds: float = Field(60.0, ge=3.0, le=DAY)  # what a dead worker held is found after this
+    shutdown_seconds: float = Field(20.0, ge=2.0, le=DAY)  # how long a worker finishes what it holds
+    sweep_seconds: Seconds = 5.0  # between two sweeps
+    job_lost_seconds: Seconds = 30.0  # a job that nobody took in this time is put on Redis again
+    look_up_claim_seconds: Seconds = 120.0  # how long one worker looks for a message before another may
+    look_up_retry_seconds: Seconds = 20.0  # after a look-up that got no answer
+    poll_lock_seconds: Seconds = 60.0  # beyond a poll's timeout, until a dead poller's place is free
     default_region: str = ""  # ISO country of numbers without country code; empty: refuse them
-    no_report_grace: float = 7200.0  # seconds beyond validity before a missing report is `expired (no_dlr)`
-    cap_messages: int = Field(0, ge=0)  # per number and `cap_hours` over all campaigns; 0: no cap
-    cap_hours: float = Field(24.0, gt=0)
-    repeat_minutes: float = Field(0.0, ge=0)  # the same text to the same number not again within; 0: always allowed
-    missed_grace: float = Field(900.0, gt=0)  # seconds: a start or run missed by more is not fired blindly
+    no_report_grace: float = Field(
+        7200.0, ge=0, le=YEAR
+    )  # beyond validity, then a missing report is `expired (no_dlr)`
+    cap_messages: int = Field(0, ge=0, le=1_000_000)  # per number and `cap_hours` over all campaigns; 0: no cap
+    cap_hours: float = Field(24.0, gt=0, le=YEAR / 3600)
+    repeat_minutes: float = Field(0.0, ge=0, le=YEAR / 60)  # same text to same number not again within; 0: always
+    missed_grace: float = Field(900.0, gt=0, le=YEAR)  # seconds: a start or run missed by more is not fired blindly
     default_zone: str = "UTC"  # of times and cron expressions that name none
     secrets_dir: Path | None = None
 
@@ -77,7 +87,27 @@ class Settings(BaseSettings):
     events_allowed_networks: str = ""  # private networks events may go to, comma-separated, e.g. 10.1.0.0/16
 
     suppression_secret: SecretStr | None = None  # knows erased numbers again; unset: made once, kept in state_dir
-    purge_after_days: float = Field(0.0, ge=0)  # beat erases what ended longer ago; 0: only `drumline purge` does
+    purge_after_days: float = Field(0.0, ge=0, le=36_500)  # beat erases what ended longer ago; 0: only `drumline purge`
+
+    @field_validator("default_region")
+    @classmethod
+    def _known_region(cls, given: str) -> str:
+        if not given:
+            return given
+        from phonenumbers import SUPPORTED_REGIONS  # its tables cost every process that has no region to look up
+
+        if given.upper() not in SUPPORTED_REGIONS:
+            raise ValueError("expected a country's two letters, like GB or DE, or nothing")
+        return given.upper()
+
+    @field_validator("default_zone")
+    @classmethod
+    def _known_zone(cls, given: str) -> str:
+        try:
+            ZoneInfo(given)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("expected the name of a time zone, like UTC or Europe/Berlin") from None
+        return given
 
     def broker_url(self) -> str:
         """The Redis URL in Celery's spelling. Raises SettingsError where there is none."""
@@ -113,7 +143,7 @@ def load() -> Settings:
         if found.secrets_dir:
             found = Settings(_secrets_dir=found.secrets_dir, **given)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(item) for item in error.errors())) from error
+        raise explained(error) from error
     if not found.redis_url and (running := found.state_dir / REDIS_URL_FILE).exists():
         found.redis_url = running.read_text("utf-8").strip()
     return found
@@ -138,7 +168,13 @@ def _read_secret(variable: str, path: str) -> str:
         raise SettingsError(f"{variable}: {path} cannot be read: {error}") from error
 
 
-def _explain(item: object) -> str:
+def explained(error: ValidationError, prefix: str = "DRUMLINE_") -> SettingsError:
+    """One line for each variable that is wrong: what was found, and what was expected."""
+    return SettingsError("\n".join(_explain(item, prefix) for item in error.errors()))
+
+
+def _explain(item: object, prefix: str) -> str:
     details = item if isinstance(item, dict) else {}
     name = "_".join(str(part) for part in details.get("loc", ())).upper()
-    return f"DRUMLINE_{name.removeprefix('DRUMLINE_')}: found {details.get('input')!r}; {details.get('msg')}"
+    said = str(details.get("msg")).removeprefix("Value error, ")
+    return f"{prefix}{name.removeprefix(prefix)}: found {details.get('input')!r}; {said}"

@@ -45,7 +45,7 @@ from producer.api.context import Context
 from producer.api.docs_page import add_docs
 from producer.api.inbox import Inbox
 from producer.api.middleware import BodyLimit, SecurityHeaders, body_limit
-from producer.api.options import ApiOptions
+from producer.api.options import ApiOptions, read_options
 from producer.api.posting import Answered, replayed
 from producer.api.problems import Problem, ProblemOut, install, problem_response
 from producer.api.request_id import REQUEST_ID, RequestIds
@@ -111,7 +111,7 @@ def create_app(
     ping_redis: Callable[[], None] | None = None,
 ) -> FastAPI:
     """An app of these parts. `nudge` sends a job; `clock` is for what passes, `now` for what is written down."""
-    chosen = options or ApiOptions()
+    chosen = options or read_options()
     context = Context(
         settings=configured,
         options=chosen,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.settings import explained
 
 MIB = 1024 * 1024
 
@@ -22,3 +24,11 @@ class ApiOptions(BaseSettings):
     failed_logins: int = Field(default=10, ge=1)  # per address and minute, then it has to wait
     cors_origins: str = ""  # pages of these origins may call the API, comma-separated; empty: none
     docs: bool = True  # whether /docs and /openapi.json are served
+
+
+def read_options() -> ApiOptions:
+    """What the environment says. Raises SettingsError naming each variable that is wrong."""
+    try:
+        return ApiOptions()
+    except ValidationError as error:
+        raise explained(error, "DRUMLINE_API_") from error

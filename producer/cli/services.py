@@ -16,6 +16,7 @@ from config import names
 from config.accounts import AccountsError, load_accounts
 from config.alive import LATELY, silent_for
 from config.settings import ROOT, Settings, settings
+from producer.api.options import read_options
 from producer.cli.output import err, say
 from producer.services.stack import GRACE_SECONDS, Stack, StartError, beat_command, groups, threads_for, worker_command
 
@@ -49,6 +50,7 @@ def demo() -> None:
 
 async def _up(configured: Settings) -> int:
     load_accounts(configured.accounts_file)  # a wrong file or a missing secret is said before anything starts
+    read_options()  # so is a wrong setting of the API
     async with Stack(configured, say) as stack:
         await stack.redis()
         stack.migrate()

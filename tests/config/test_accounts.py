@@ -76,7 +76,7 @@ def test_a_token_of_a_file_is_looked_at_like_that_of_a_variable(tmp_path: Path) 
     held.write_text("A-z_0.9~\n")  # the end of the line is none of the token's
     assert load_accounts(file, named)["acme"].webhook.token == "A-z_0.9~"
     held.write_text("two words\n")
-    with pytest.raises(AccountsError, match="accounts.acme.webhook.token"):
+    with pytest.raises(AccountsError, match=r"accounts\.acme\.webhook\.token"):
         load_accounts(file, named)
 
 

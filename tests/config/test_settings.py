@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.settings import REDIS_URL_FILE, SECRETS, Settings, SettingsError, load
+from producer.api.options import read_options
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,10 @@ def test_every_setting_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value"),
     [
         ("DRUMLINE_API_PORT", "many"), ("DRUMLINE_LOG_FORMAT", "xml"), ("DRUMLINE_LOG_LEVEL", "LOUD"),
-        ("DRUMLINE_LEASE_SECONDS", "soon"), ("DRUMLINE_BATCH_SECONDS", ""),
+        ("DRUMLINE_LEASE_SECONDS", "soon"), ("DRUMLINE_BATCH_SECONDS", ""), ("DRUMLINE_DEFAULT_REGION", "UK"),
+        ("DRUMLINE_DEFAULT_REGION", "GBR"), ("DRUMLINE_DEFAULT_ZONE", "Mars/X"),
+        ("DRUMLINE_DEFAULT_ZONE", "/etc/passwd"),
+        ("DRUMLINE_API_PORT", "65536"), ("DRUMLINE_FLOWER_PORT", "0"), ("DRUMLINE_NO_REPORT_GRACE", "-1"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_its_variable_and_what_was_found(
@@ -50,12 +54,45 @@ def test_a_wrong_value_names_its_variable_and_what_was_found(
     assert str(caught.value).startswith(f"{name}: found {value!r}; ")
 
 
+def test_what_a_region_and_a_zone_look_like_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRUMLINE_DEFAULT_REGION", "UK")
+    monkeypatch.setenv("DRUMLINE_DEFAULT_ZONE", "Mars/X")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert str(caught.value).splitlines() == [
+        "DRUMLINE_DEFAULT_REGION: found 'UK'; expected a country's two letters, like GB or DE, or nothing",
+        "DRUMLINE_DEFAULT_ZONE: found 'Mars/X'; expected the name of a time zone, like UTC or Europe/Berlin",
+    ]
+
+
+def test_a_region_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRUMLINE_DEFAULT_REGION", "gb")
+    assert load().default_region == "GB"
+
+
+TIMES = sorted(name for name, field in Settings.model_fields.items() if field.annotation is float)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e20", "-1e20"])
+@pytest.mark.parametrize("name", TIMES)
+def test_no_number_overflows_a_time(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"DRUMLINE_{name.upper()}", value)
+    with pytest.raises(SettingsError, match=f"^DRUMLINE_{name.upper()}: found '{value}'; "):
+        load()
+
+
 def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRUMLINE_API_PORT", "x")
     monkeypatch.setenv("DRUMLINE_FLOWER_PORT", "y")
     with pytest.raises(SettingsError) as caught:
         load()
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_wrong_setting_of_the_api_is_named_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRUMLINE_API_MAX_BODY", "8 MiB")
+    with pytest.raises(SettingsError, match=r"^DRUMLINE_API_MAX_BODY: found '8 MiB'; "):
+        read_options()
 
 
 def test_without_redis_it_says_how_to_get_one() -> None:
