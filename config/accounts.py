@@ -98,6 +98,8 @@ class Account:
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 _PATH_TOKEN = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]+")  # RFC 3986's unreserved characters; `.` and `..` are no names
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+LEAST_SECONDS, MOST_SECONDS = 0.001, 36_500 * 86_400.0
+MOST_COUNT = 10**12  # beyond it a rate is no number any more
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _ACCOUNT_KEYS = {
     "provider", "base_url", "credentials", "limits", "poll_limits", "sender_limits", "max_connections",
@@ -148,9 +150,10 @@ def _environment() -> Mapping[str, str]:
 def parse_duration(text: str) -> float:
     """'1s', '1m', '250ms', '2h' to seconds. Raises ValueError."""
     match = _DURATION.fullmatch(text.strip())
-    if not match or float(match[1]) <= 0:
-        raise ValueError(f"{text!r} is not a duration like '1s', '1m' or '250ms'")
-    return float(match[1]) * _UNITS[match[2]]
+    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        raise ValueError(f"{text!r} is not a duration like '1s', '1m' or '250ms', from 1ms to 36500d")
+    return seconds
 
 
 class _Reader:
@@ -329,8 +332,8 @@ class _Reader:
         return text
 
     def _count(self, at: str, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self._wrong(at, value, "a whole number of at least 1")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_COUNT:
+            raise self._wrong(at, value, f"a whole number of at least 1 and at most {MOST_COUNT:,}")
         return value
 
     def _optional_count(self, at: str, value: object) -> int | None:
@@ -343,4 +346,4 @@ class _Reader:
         try:
             return parse_duration(value if isinstance(value, str) else "")
         except ValueError:
-            raise self._wrong(at, value, "a duration like '1s', '1m' or '250ms'") from None
+            raise self._wrong(at, value, "a duration like '1s', '1m' or '250ms', from 1ms to 36500d") from None

@@ -13,7 +13,7 @@ from models.windows import Window, WindowError, window_of
 T = TypeVar("T")
 MOST_SECONDS = 366 * 86_400
 MOST_MESSAGES = 10_000_000
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?").fullmatch
+_SPAN = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|min|h|d)?").fullmatch
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 

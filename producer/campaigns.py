@@ -78,6 +78,8 @@ class CampaignSpec:
 
 
 RESCHEDULABLE = frozenset({CampaignState.DRAFT, CampaignState.SCHEDULED, CampaignState.PAUSED})
+MAX_VALIDITY = 30 * 86_400  # seconds
+LEAST_RATE, MOST_RATE = 0.0001, 1e6  # messages a second: one in three hours; times that are longer overflow
 SAMPLE = "+12025550123"  # a number of the fiction range, to ask an adapter about senders and texts
 
 
@@ -100,13 +102,21 @@ def check_spec(spec: CampaignSpec, accounts: Mapping[str, Account], providers: M
         raise CampaignError("name", "name: found nothing, expected a text")
     if spec.priority not in PRIORITY:
         raise CampaignError("priority", f"priority: found {spec.priority!r}, expected one of {', '.join(PRIORITY)}")
-    if spec.max_rate is not None and not 0 < spec.max_rate < float("inf"):
-        raise CampaignError("max_rate", f"max_rate: found {spec.max_rate!r}, expected messages a second, over 0")
+    _check_numbers(spec)
     if spec.on_unknown not in list(OnUnknown):
         raise CampaignError("on_unknown", f"on_unknown: found {spec.on_unknown!r}, expected give_up or resend")
     for name in route.weights:
         _check_sender(spec, accounts[name], providers[name], route)
     return template
+
+
+def _check_numbers(spec: CampaignSpec) -> None:
+    if spec.max_rate is not None and not LEAST_RATE <= spec.max_rate <= MOST_RATE:
+        expected = f"messages a second, from {LEAST_RATE:g} to {MOST_RATE:,.0f}"
+        raise CampaignError("max_rate", f"max_rate: found {spec.max_rate!r}, expected {expected}")
+    if spec.validity is not None and not 1 <= spec.validity <= MAX_VALIDITY:
+        expected = f"seconds, from 1 to {MAX_VALIDITY:,} ({MAX_VALIDITY // 86_400} days)"
+        raise CampaignError("validity", f"validity: found {spec.validity!r}, expected {expected}")
 
 
 def _check_region(region: str | None) -> None:

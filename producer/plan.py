@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+MOST_WEIGHT = 1_000_000
+_EXPECTED = f"a whole number of at least 1 and at most {MOST_WEIGHT:,}"
+
 
 class RouteError(ValueError):
     """A route that cannot be. The text names the part and what is possible."""
@@ -23,21 +26,21 @@ def parse_route(text: str, known: Iterable[str]) -> dict[str, int]:
 
 
 def check_route(route: Mapping[str, int], known: Iterable[str]) -> dict[str, int]:
-    """Raises RouteError for an unknown account, a weight below 1, or an empty route."""
+    """Raises RouteError for an unknown account, a weight below 1 or above a million, or an empty route."""
     names = sorted(known)
     if not route:
         raise RouteError(f"route: no account named, expected one or more of {', '.join(names)}")
     for name, weight in route.items():
         if name not in names:
             raise RouteError(f"route: unknown account {name!r}, expected one of {', '.join(names)}")
-        if weight < 1:
-            raise RouteError(f"route: {name} has weight {weight}, expected a whole number of at least 1")
+        if not 1 <= weight <= MOST_WEIGHT:
+            raise RouteError(f"route: {name} has weight {weight}, expected {_EXPECTED}")
     return dict(route)
 
 
 def _weight(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise RouteError(f"route: {name} has weight {text!r}, expected a whole number of at least 1")
+    if not text.isascii() or not text.isdigit() or len(text) > 20:  # Python itself refuses thousands of digits
+        raise RouteError(f"route: {name} has weight {text[:20]!r}, expected {_EXPECTED}")
     return int(text)
 
 

@@ -12,13 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from models.states import CampaignState, CanaryState, MessageState
 from producer.api.steering_models import SteeringIn
 from producer.api.values import AccountName, Moment, Plain, Real, Reason, Sender, Short, Whole, YesNo, storable
+from producer.campaigns import LEAST_RATE, MAX_VALIDITY, MOST_RATE
+from producer.plan import MOST_WEIGHT
 from producer.template import MAX_TEMPLATE
 
 Scalar = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool | None
-MAX_VALIDITY = 30 * 86_400
 MAX_VERSION = 2**31 - 1
 TEMPLATE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-Weight = Annotated[Whole, Field(ge=1, le=1_000_000)]
+Weight = Annotated[Whole, Field(ge=1, le=MOST_WEIGHT)]
 CountryCode = Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["GB"])]
 
 
@@ -128,7 +129,8 @@ class CampaignIn(ContentIn):
     priority: Literal["high", "normal", "low"] = "normal"
     weight: Annotated[Whole, Field(ge=1, le=1000, description="Its share beside others of its priority")] = 1
     max_rate: Annotated[
-        Real | None, Field(gt=0, le=1e6, allow_inf_nan=False, description="Messages a second over all accounts")
+        Real | None,
+        Field(ge=LEAST_RATE, le=MOST_RATE, allow_inf_nan=False, description="Messages a second over all accounts"),
     ] = None
     failover: Annotated[
         YesNo, Field(description="Messages may move to another account of the route while theirs is out of order")
@@ -156,7 +158,7 @@ class CampaignIn(ContentIn):
 class PreviewIn(ContentIn):
     """What would be sent to these rows."""
 
-    max_rate: Annotated[Real | None, Field(gt=0, le=1e6, allow_inf_nan=False)] = None
+    max_rate: Annotated[Real | None, Field(ge=LEAST_RATE, le=MOST_RATE, allow_inf_nan=False)] = None
 
     model_config = ConfigDict(
         extra="forbid",

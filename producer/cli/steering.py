@@ -125,6 +125,6 @@ def _pair(field: str, text: str, example: str) -> tuple[str, str]:
 
 
 def _whole(field: str, text: str) -> int:
-    if not (text.strip().isascii() and text.strip().isdigit()):
+    if not (text.strip().isascii() and text.strip().isdigit() and len(text.strip()) <= 15):
         raise SteeringError(field, f"found {text!r}, expected a whole number")
     return int(text)

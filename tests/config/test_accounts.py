@@ -104,6 +104,10 @@ WRONG = [
     ("@limits = [{ limit = 0, per = '1s' }]", "accounts.a.limits[0].limit: found 0, expected a whole number"),
     ("@limits = [{ limit = true, per = '1s' }]", "accounts.a.limits[0].limit: found True, expected a whole number"),
     ("@limits = [{ limit = 1, per = '1 week' }]", "accounts.a.limits[0].per: found '1 week', expected a duration"),
+    ("@limits = [{ limit = 1, per = '99999999999999d' }]", "accounts.a.limits[0].per: found '99999999999999d', exp"),
+    ("@limits = [{ limit = 1, per = '0.001ms' }]", "limits[0].per: found '0.001ms', expected a duration"),
+    ("@limits = [{ limit = 9999999999999, per = '1s' }]", "limits[0].limit: found 9999999999999, expected"),
+    ("@report_wait = '99999999999999d'", "accounts.a.report_wait: found '99999999999999d', expected a duration like"),
     ("@limits = [{ limit = 1 }]", "accounts.a.limits[0].per: found None, expected a duration"),
     ("@limits = [{ limit = 1, per = '1s', counts = 'sms' }]", "accounts.a.limits[0].counts: found 'sms', expected req"),
     ("@limits = [{ limit = 1, per = '1s', burst = 2 }]", "accounts.a.limits[0]: unknown key 'burst'"),
@@ -182,7 +186,9 @@ def test_durations_are_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "1", "s", "-1s", "0s", "1w", "1s1s", "1e3s", "١s"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "s", "-1s", "0s", "1w", "1s1s", "1e3s", "١s", "0.5ms", "36501d", "9" * 400 + "s"]
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         parse_duration(text)

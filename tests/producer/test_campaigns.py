@@ -15,12 +15,13 @@ from models.database import Database
 from models.states import CAMPAIGN_TRANSITIONS, CampaignState
 from models.tables import Campaign, CampaignEvent
 from producer import campaigns
-from producer.campaigns import CampaignError, CampaignSpec, check_spec
+from producer.campaigns import LEAST_RATE, MAX_VALIDITY, CampaignError, CampaignSpec, check_spec
 from producer.template import Template
 from providers.base import Failure, FailureClass
 from tests.support.clock import START
 from tests.support.rows import add_campaign
 from tests.support.scripted import Scripted
+from workers.toll import campaign_budget
 
 C = CampaignState
 ACCOUNTS = {
@@ -147,6 +148,11 @@ def check(**changes: Any) -> Template:
         ({"name": "  "}, "name", "expected a text"),
         ({"priority": "now"}, "priority", "expected one of high, normal, low"),
         ({"on_unknown": "guess"}, "on_unknown", "expected give_up or resend"),
+        ({"validity": 9_000_000_000_000_000}, "validity", "expected seconds, from 1 to 2,592,000 (30 days)"),
+        ({"validity": 0}, "validity", "found 0, expected seconds"),
+        ({"max_rate": 1e-300}, "max_rate", "found 1e-300, expected messages a second, from 0.0001 to 1,000,000"),
+        ({"max_rate": float("inf")}, "max_rate", "found inf"),
+        ({"max_rate": float("nan")}, "max_rate", "found nan"),
         ({"sender": " "}, "sender", "account acme has none of its own"),
         ({"sender": "Else", "route": {"strict": 1}}, "sender", "not one of the senders of account strict: MyStore"),
     ],
@@ -156,6 +162,12 @@ def test_a_wrong_wish_names_the_field_and_what_is_possible(changes: dict[str, An
         check(**changes)
     assert caught.value.field == place
     assert words in str(caught.value)
+
+
+def test_the_longest_validity_and_the_lowest_rate_overflow_no_time() -> None:
+    check(validity=MAX_VALIDITY, max_rate=LEAST_RATE)
+    (window,) = campaign_budget(UUID(int=1), LEAST_RATE).windows
+    assert START - timedelta(seconds=window.per) + timedelta(seconds=MAX_VALIDITY) > START
 
 
 def test_an_account_with_a_sender_of_its_own_needs_none_from_the_campaign() -> None:

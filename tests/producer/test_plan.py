@@ -31,6 +31,8 @@ def test_a_route_is_read(text: str, route: dict[str, int]) -> None:
     [
         ("", "no account named, expected one or more of cliqtel, qikli, quicksms"),
         ("qikly=1", "unknown account 'qikly', expected one of cliqtel, qikli, quicksms"),
+        ("qikli=1000001", "weight 1000001, expected a whole number of at least 1 and at most 1,000,000"),
+        ("qikli=" + "9" * 5000, "weight '99999999999999999999'"),
         ("qikli=0", "qikli has weight 0"), ("qikli=-1", "weight '-1'"), ("qikli=1.5", "weight '1.5'"),
         ("qikli=²", "weight '²'"), ("qikli=1,qikli=2", "'qikli' is named twice"),
     ],

@@ -67,6 +67,8 @@ def test_other_spellings() -> None:
         ({"guard": "0.3/2"}, "guard"),
         ({"cap": "3"}, "cap"),
         ({"repeat": "never"}, "repeat"),
+        ({"spread": "9" * 400 + "d"}, "spread"),
+        ({"slices": "9" * 5000 + "/10m"}, "slices"),
     ],
 )
 def test_a_wrong_option_is_refused_by_its_name(options: dict[str, Any], field: str) -> None:
@@ -163,6 +165,20 @@ def test_failures_are_sent_again(terminal: Terminal) -> None:
     world.database.close()
     found = terminal.json("retry-failed", campaign)
     assert (found["state"], found["states"]) == ("running", {"queued": 1})
+
+
+@pytest.mark.parametrize(
+    "option", [("--validity", "9000000000000000"), ("--max-rate", "1e-300"), ("--max-rate", "nan")], ids=" ".join
+)
+def test_a_number_that_would_stop_workers_is_refused_before_anything_is_stored(
+    terminal: Terminal, option: tuple[str, str]
+) -> None:
+    (terminal.folder / "people.csv").write_text("phone\n+447700900001\n", "utf-8")
+    given = ("--template", "Hello", "--route", "qikli", "--sender", "Drumline")
+    code, out, err = terminal.run("send", str(terminal.folder / "people.csv"), *given, *option)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {option[0].strip('-').replace('-', '_')}: found {option[1]}, expected ")
+    assert terminal.json("campaigns") == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 from config.accounts import Account
 from models.steering import MOST_MESSAGES, MOST_SECONDS
-from producer.api.campaign_models import MAX_VALIDITY
+from producer.campaigns import MAX_VALIDITY
 from producer.web.wizard.countries import is_country
 from producer.web.wizard.reading import Reading
 
