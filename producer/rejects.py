@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -22,6 +23,12 @@ class _Target(Protocol):
 def harmless(cell: str) -> str:
     """A cell that a spreadsheet will not run as a formula."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def first_rejects(session: Session, campaign_id: UUID, limit: int) -> Sequence[Reject]:
+    """In the order they were found."""
+    query = select(Reject).where(Reject.campaign_id == campaign_id).order_by(Reject.id).limit(limit)
+    return session.execute(query).scalars().all()
 
 
 def write_rejects(session: Session, campaign_id: UUID, target: _Target) -> int:

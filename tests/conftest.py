@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
@@ -19,6 +20,9 @@ from xdist.scheduler import LoadScopeScheduling
 from models.database import Database
 from tests.support.postgres_server import EmbeddedPostgres
 from tests.support.redis_server import EmbeddedRedis
+
+if TYPE_CHECKING:
+    from tests.support.terminal import Terminal
 
 # A busy machine is no reason to fail: properties are about values, never about time.
 settings.register_profile("drumline", deadline=None)
@@ -101,3 +105,13 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def terminal(
+    migrated_sqlite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Terminal]:
+    """`drumline` commands with a database and one account."""
+    from tests.support.terminal import opened  # other tests shall not pay for importing every command
+
+    yield from opened(migrated_sqlite, tmp_path, capsys, monkeypatch)

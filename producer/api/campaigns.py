@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from config import names
 from models.states import CampaignState
-from models.tables import Campaign, Reject
+from models.tables import Campaign
 from producer import campaigns, templates
 from producer.api.access import Reader, Submitter, guarded_router
 from producer.api.campaign_models import CampaignIn, CampaignOut, CampaignPage, ContentIn, ReasonIn, RecipientIn
@@ -27,6 +27,7 @@ from producer.api.values import Limit, decode_cursor, encode_cursor
 from producer.campaigns import CampaignSpec
 from producer.quota import QuotaExceeded
 from producer.readers import FileError, Format, Hint
+from producer.rejects import first_rejects
 
 router = guarded_router("campaigns")
 _CONFLICT = responses(400, 404, 409, 413, 415)
@@ -118,9 +119,8 @@ def _import(here: Context, campaign_id: UUID, body: CampaignIn) -> None:
 
 def _drop(here: Context, campaign_id: UUID) -> list[Fault]:
     """Undo the creation; the first rejected rows, to be shown."""
-    query = select(Reject).where(Reject.campaign_id == campaign_id).order_by(Reject.id).limit(SHOWN_REJECTS)
     with here.database.write() as session:
-        rejects = session.execute(query).scalars().all()
+        rejects = first_rejects(session, campaign_id, SHOWN_REJECTS)
         faults = [
             Fault(detail=f"{reject.reason} ({reject.code})", pointer=pointer(["recipients", reject.row_no - 1]))
             for reject in rejects

@@ -12,6 +12,7 @@ from uuid import UUID
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from models.tables import Reject
 from producer import campaigns as use
 from producer import templates
 from producer.campaigns import CampaignError, CampaignSpec
@@ -24,6 +25,7 @@ from producer.importer import Imported, Importer
 from producer.overview import Progress as Standing
 from producer.overview import progress
 from producer.readers import Hint
+from producer.rejects import first_rejects
 from producer.route import read_route
 from producer.schedule import moment_of
 
@@ -35,6 +37,8 @@ TemplateName = Annotated[str | None, typer.Option(help="A named template instead
 Region = Annotated[str | None, typer.Option(help="Country (GB, DE …) of numbers without a country code.")]
 Missing = Annotated[str | None, typer.Option(help="Stands for missing values; else such rows are rejected.")]
 Gsm7 = Annotated[bool, typer.Option("--gsm7", help="Write GSM-7's nearest characters where that is possible.")]
+
+SHOWN_REJECTS = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -105,14 +109,36 @@ def send(
 
 
 def _begin(context: Context, spec: CampaignSpec, file: Path, hint: Hint, *, draft: bool, quiet: bool) -> UUID:
-    """Import, and start unless it is to stay a draft or has begun already."""
+    """Import, and start unless it is to stay a draft or has begun already. Without any good row nothing is created."""
     imported = _import(context, spec, file, hint)
+    if not draft and not imported.accepted:
+        raise _dropped(context, imported)
     if not draft and not spec.stream:
         with context.database.write() as session:
             use.start(session, imported.campaign_id, context.now())
     if not quiet:
         _tell_import(imported)
     return imported.campaign_id
+
+
+def _dropped(context: Context, imported: Imported) -> CampaignError:
+    """Undo the creation, as the API does; what was wrong with the first rows, and how all of them are seen."""
+    with context.database.write() as session:
+        first = [_fault(reject) for reject in first_rejects(session, imported.campaign_id, SHOWN_REJECTS)]
+        session.expunge_all()
+        use.forget(session, imported.campaign_id)
+    more = "; …" if imported.rows > len(first) else ""
+    return CampaignError(
+        "recipients",
+        f"all {imported.rows:,} rows were rejected; nothing was created. {'; '.join(first)}{more}. "
+        "To list every row, import with --draft, then: drumline rejects ID",
+    )
+
+
+def _fault(reject: Reject) -> str:
+    place = f", {reject.column}" if reject.column else ""
+    value = f" {reject.value!r}" if reject.value else ""
+    return f"row {reject.row_no}{place}{value}: {reject.reason} ({reject.code})"
 
 
 def preview(

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from config import settings as settings_module
 from models.database import Database
 from models.states import MessageState
 from models.steering import CanaryRule, Caps, GuardRule, Slices, Spread
 from models.windows import parse_window
-from producer import cli
 from producer.campaigns import CampaignError
 from producer.cli import steering
 from tests.steering.world import World
+from tests.support.terminal import Terminal
 
 NOTHING: dict[str, Any] = {
     "window": None, "quiet": None, "window_zone": None, "spread": None, "slices": None, "canary": None,
     "canary_share": 0.8, "canary_wait": "30m", "canary_codes": (), "guard": None, "cap": None, "repeat": None,
 }  # fmt: skip
-
-ACCOUNTS = """
-[accounts.qikli]
-provider = "qikli"
-base_url = "http://127.0.0.1:1/qikli"
-credentials = { username = "TEST_USER", password = "TEST_PASSWORD" }
-"""
 
 
 def test_options_become_steering() -> None:
@@ -78,56 +67,6 @@ def test_a_wrong_option_is_refused_by_its_name(options: dict[str, Any], field: s
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
-
-
-class Terminal:
-    """Runs commands as a shell would."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self._capsys = capsys
-        self._monkeypatch = monkeypatch
-        self.folder = folder
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr."""
-        self._monkeypatch.setattr("sys.argv", ["drumline", *words])
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = self._capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    def json(self, *words: str) -> Any:
-        code, out, err = self.run(*words, "--json")
-        assert code == 0, err
-        return json.loads(out)
-
-    def draft(self, numbers: Sequence[str], *options: str) -> str:
-        file = self.folder / "people.csv"
-        file.write_text("\n".join(["phone", *numbers, ""]), "utf-8")
-        given = ("--template", "Hello", "--route", "qikli", "--sender", "Drumline", "--draft")
-        return str(self.json("send", str(file), *given, *options)["id"])
-
-
-@pytest.fixture
-def terminal(
-    migrated_sqlite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Terminal]:
-    (tmp_path / "accounts.toml").write_text(ACCOUNTS, "utf-8")
-    environment = {
-        "DRUMLINE_DATABASE_URL": f"sqlite:///{tmp_path / 'test.db'}",
-        "DRUMLINE_ACCOUNTS_FILE": str(tmp_path / "accounts.toml"),
-        "DRUMLINE_STATE_DIR": str(tmp_path),
-        "TEST_USER": "u",
-        "TEST_PASSWORD": "p",
-        "COLUMNS": "200",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "test.db").write_bytes(migrated_sqlite.read_bytes())
-    settings_module.settings.cache_clear()
-    yield Terminal(capsys, monkeypatch, tmp_path)
-    settings_module.settings.cache_clear()
 
 
 NUMBERS = ["+447700900001", "+12025550101"]
