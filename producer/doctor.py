@@ -104,7 +104,7 @@ def check_accounts(configured: Settings) -> tuple[list[Finding], dict[str, Accou
             continue
         found = list(_check_account(account, configured))
         findings += found
-        if all_well(found):
+        if all_well(one for one in found if one.about != _reports_of(account)):  # a login needs no webhook
             usable[name] = account
     return findings, usable
 
@@ -126,9 +126,9 @@ def _check_account(account: Account, configured: Settings) -> Iterator[Finding]:
 
 
 def _check_reports(account: Account, provider: Provider, public_url: str) -> Iterator[Finding]:
-    about = f"{account.name} reports"
+    about = _reports_of(account)
     if account.webhook.push:
-        yield from _check_webhook(about, account, public_url)
+        yield from _check_webhook(about, account, provider, public_url)
     elif not provider.pulls:
         fix = f"set accounts.{account.name}.webhook and DRUMLINE_PUBLIC_URL"
         yield warning(about, provider.no_report_note or "reports are neither pulled nor pushed", fix)
@@ -136,12 +136,17 @@ def _check_reports(account: Account, provider: Provider, public_url: str) -> Ite
         yield warning(about, provider.no_report_note, "nothing, if that is as it should be")
 
 
+def _reports_of(account: Account) -> str:
+    return f"{account.name} reports"
+
+
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
-def _check_webhook(about: str, account: Account, public_url: str) -> Iterator[Finding]:
-    if not (account.webhook.secret or account.webhook.token):
-        fix = f"set accounts.{account.name}.webhook.secret or .token, or push = false"
+def _check_webhook(about: str, account: Account, provider: Provider, public_url: str) -> Iterator[Finding]:
+    if not provider.pushes:
+        which = f"whichever docs/providers/{account.provider}.md asks for"
+        fix = f"set accounts.{account.name}.webhook.secret or .token, {which}, or push = false"
         yield wrong(about, "push is on, but nothing would prove that a push is genuine: all are refused", fix)
     address = urlsplit(public_url)
     if not public_url:

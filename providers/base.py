@@ -372,7 +372,7 @@ class Provider(Protocol):
     credential_names: ClassVar[Sequence[str]]  # the credentials its account needs
     max_recipients: int  # in one submit request
     pulls: bool  # reports can be pulled
-    pushes: bool  # reports can be pushed
+    pushes: bool  # reports can be pushed, and what the account holds can prove that they are genuine
     no_report_note: str | None  # why an account may rightly get no reports (never alarmed), or None
     report_deadline: float  # seconds after submit (beyond validity) when a missing report is final
     look_up_policy: LookUpPolicy

@@ -88,7 +88,7 @@ class Cliqtel:
     credential_names: ClassVar[Sequence[str]] = ("api_key",)
     max_recipients = 1
     pulls = True
-    pushes = True
+    pushes: bool
     no_report_note: str | None = None
     report_deadline = 259_200.0
     shares_poll_budget = True
@@ -101,6 +101,7 @@ class Cliqtel:
         self._number_id = options.whole("from_number_id", 0, 1, 10**12) or None
         self._senders = frozenset(_e164(one) for one in options.text("senders").split(",") if one.strip())
         self._by_token = options.choice("webhook_auth", ("signature", "token"), "signature") == "token"
+        self.pushes = bool(settings.webhook_token) if self._by_token else True  # signed with the API key at the least
         self._tolerance = options.whole("webhook_tolerance", 0, 0, 604_800)
         self._window = Window(options.whole("clock_skew", 120, 10, 3600), settings.timeout)
         options.done()

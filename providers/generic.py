@@ -132,9 +132,10 @@ class Generic:
         self._webhook = Webhook(webhook.text("header"), webhook.flag("hmac"), webhook.text("prefix"))
         webhook.done()
         self.pulls = self._poll is not None
-        self.pushes = bool(options.table("webhook"))
+        pushed = bool(options.table("webhook"))
+        self.pushes = pushed and bool(self._settings.webhook_token or self._guarded)
         matched = "status" in self._fields and {"id", "ref"} & set(self._fields)
-        if (self.pulls or self.pushes) and not matched:
+        if (self.pulls or pushed) and not matched:
             raise options.fault("report", dict(self._fields), "a path for status, and one for id or ref")
 
     def _read_limits(self, options: Options) -> None:
@@ -317,14 +318,17 @@ class Generic:
     def verify(self, push: Push, now: datetime) -> Verdict:
         """The URL token, the secret header, or both: whatever is set up must be right, and something must be."""
         token, secret = self._settings.webhook_token, self._settings.webhook_secret
-        guarded = bool(self._webhook.header and secret)
-        if not self.pushes or not (token or guarded):
+        if not self.pushes:
             return Forged("no webhook token and no secret header is set up for this account")
         if token and not same_secret(push.path_token, token):
             return Forged("wrong token")
-        if guarded and not self._signed(push, secret or ""):
+        if self._guarded and not self._signed(push, secret or ""):
             return Forged("wrong or missing secret header")
         return Genuine()
+
+    @property
+    def _guarded(self) -> bool:
+        return bool(self._webhook.header and self._settings.webhook_secret)
 
     def _signed(self, push: Push, secret: str) -> bool:
         given = push.headers.get(self._webhook.header.lower(), "").removeprefix(self._webhook.prefix)

@@ -100,7 +100,7 @@ class Qikli:
     name: ClassVar[str] = "qikli"
     hands_out_once = True
     credential_names: ClassVar[Sequence[str]] = ("username", "password")
-    pushes = True
+    pushes: bool
     no_report_note: str | None = None
     report_deadline = 2 * DAY  # reports are kept for 48 hours
     shares_poll_budget = False
@@ -111,6 +111,7 @@ class Qikli:
             raise ValueError("credentials.username: holds a colon, which HTTP Basic cannot carry")
         # the manual prints the send endpoint as its "Base URL"
         self._settings = replace(settings, base_url=endpoint_base(settings.base_url, SEND, REPORTS, LOGS))
+        self.pushes = bool(settings.webhook_token)
         self._secrets = (user, password, basic_auth(user, password).removeprefix("Basic "))
         self._headers = {
             "Authorization": basic_auth(user, password),

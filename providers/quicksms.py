@@ -69,7 +69,7 @@ class QuickSms:
     credential_names: ClassVar[Sequence[str]] = ("api_key",)  # with api = "v1": username, password
     max_recipients = 1
     pulls = False
-    pushes = True
+    pushes: bool
     report_deadline = 7200.0
     shares_poll_budget = False
 
@@ -83,6 +83,7 @@ class QuickSms:
         self._api: _SendApi = V1Send(settings, options) if self._legacy else V2Send(settings, options, clock)
         options.done()
         self._settings = settings
+        self.pushes = bool(settings.webhook_token or (settings.webhook_secret and not self._legacy))
         self.look_up_policy = self._api.policy
         self.no_report_note = _no_report_note(settings)
 

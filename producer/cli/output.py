@@ -85,7 +85,7 @@ def plain(text: str) -> Text:
 
 
 def visible(text: str) -> str:
-    """Control characters as `\\x1b`: names and cells come from files, and could clear the screen or forge what it shows.
+    """Control characters as `\\x1b`: names and cells come from files, and could clear the screen or forge its text.
     The ends of lines stay."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 

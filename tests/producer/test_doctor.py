@@ -121,6 +121,40 @@ def test_pushed_reports_need_an_address_and_a_proof(
     assert said in one(examined(tmp_path, PUSHED + webhook, public), "push reports", verdict).said
 
 
+CLIQTEL = """
+[accounts.push]
+provider = "cliqtel"
+base_url = "https://cliqtel.com/api/v1/sms"
+credentials = { api_key = "DOCTOR_KEY" }
+limits = [{ limit = 60, per = "1m", counts = "requests" }]
+webhook = { push = true }
+"""
+PROOFS = {
+    "Cliqtel signs with the API key": (CLIQTEL, Verdict.OK),
+    "by token alone": (CLIQTEL + 'options = { webhook_auth = "token" }\n', Verdict.WRONG),
+    "QuickSMS's old API signs nothing": (
+        PUSHED.replace("api_key", "username") + HOOK + 'options = { api = "v1" }\n', Verdict.WRONG
+    ),
+    "Qikli signs nothing": (GOOD.replace("accounts.main", "accounts.push") + HOOK, Verdict.WRONG),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("toml", "verdict"), PROOFS.values(), ids=PROOFS)
+def test_the_adapter_says_whether_a_push_can_be_proven(toml: str, verdict: Verdict, tmp_path: Path) -> None:
+    toml = toml.replace('username = "DOCTOR_KEY"', 'username = "DOCTOR_KEY", password = "DOCTOR_SECRET"')
+    found = [finding.said for finding in examined(tmp_path, toml).values() if finding.verdict is Verdict.WRONG]
+    assert (
+        [] if verdict is Verdict.OK else ["push is on, but nothing would prove that a push is genuine: all are refused"]
+    ) == found
+
+
+def test_a_login_is_asked_about_whatever_is_wrong_with_the_webhook(tmp_path: Path) -> None:
+    (tmp_path / "accounts.toml").write_text(PUSHED + "webhook = { push = true }\n")
+    findings, usable = check_accounts(Settings(accounts_file=tmp_path / "accounts.toml", state_dir=tmp_path))
+    assert Verdict.WRONG in {finding.verdict for finding in findings}
+    assert list(usable) == ["push"]
+
+
 # --- settings, disk --------------------------------------------------------------------------------------------------
 
 

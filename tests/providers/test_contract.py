@@ -296,6 +296,13 @@ def test_a_stranger_s_push_is_forged(name: str) -> None:
             assert not leaks(name, verdict)
 
 
+@every
+def test_an_account_that_can_prove_no_push_does_not_say_that_it_can(name: str) -> None:
+    proven = [provider(name, **changes).pushes for changes in ({"webhook_token": "t"}, {"webhook_secret": "s"}, {})]
+    assert any(proven[:2])
+    assert proven[2] is (name == "cliqtel")  # which signs with the API key
+
+
 # --- look-up and probe -----------------------------------------------------------------------------------------------
 
 
