@@ -15,6 +15,13 @@ from models.windows import WindowError, check_zone
 from producer import recurring
 from producer.campaigns import CampaignError
 
+FIRST_YEAR, LAST_YEAR = 1970, 9000
+
+
+def in_calendar(moment: datetime) -> bool:
+    """At the ends of the calendar a zone's offset, or a validity, would lead out of it."""
+    return FIRST_YEAR <= moment.year <= LAST_YEAR
+
 
 def moment_of(text: str, zone: str, field: str = "at") -> datetime:
     """A time with its offset, or a wall clock's time in `zone`. One that the clock leaves out when it goes forward is
@@ -23,6 +30,9 @@ def moment_of(text: str, zone: str, field: str = "at") -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise CampaignError(field, f"{field}: found {text!r}, expected a time like 2026-12-01T09:00+01:00") from None
+    if not in_calendar(moment):
+        expected = f"expected a time between the years {FIRST_YEAR} and {LAST_YEAR}"
+        raise CampaignError(field, f"{field}: found {text!r}, {expected}")
     if moment.tzinfo is not None:
         return moment.astimezone(UTC)
     try:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Stri
 
 from models.msisdn import Msisdn, parse_msisdn
 from producer.api.problems import Fault, Problem
+from producer.schedule import FIRST_YEAR, LAST_YEAR, in_calendar
 
 
 def storable(text: str) -> str:
@@ -37,9 +38,9 @@ def written_moment(value: object) -> object:
 
 
 def storable_moment(moment: datetime) -> datetime:
-    """In UTC. At the ends of the calendar a zone's offset would lead out of it."""
-    if not 1970 <= moment.year <= 9000:
-        raise ValueError("expected a time between the years 1970 and 9000")
+    """In UTC."""
+    if not in_calendar(moment):
+        raise ValueError(f"expected a time between the years {FIRST_YEAR} and {LAST_YEAR}")
     return moment.astimezone(UTC)
 
 

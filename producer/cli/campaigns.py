@@ -10,7 +10,7 @@ import typer
 from sqlalchemy import select
 
 from models.states import CampaignState, MessageState
-from models.tables import Reject
+from models.tables import Campaign, Reject
 from producer import campaigns as use
 from producer.audience import read_suppressed
 from producer.campaigns import CampaignError
@@ -158,15 +158,28 @@ def suppress(
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
+FINDABLE = 1000  # of the newest campaigns a part of the id is enough
+
+
 def find_campaign(context: Context, text: str) -> UUID:
-    """A campaign by its id or by an unambiguous part of it."""
-    with context.database.read() as session:
-        ids = [item.campaign.id for item in recent(session, 1000)]
+    """A campaign by its id, or by an unambiguous part of it. Raises CampaignError."""
     wanted = text.lower()
-    found = [one for one in ids if str(one).startswith(wanted) or str(one).endswith(wanted)]
+    newest = select(Campaign.id).order_by(Campaign.created_at.desc(), Campaign.id).limit(FINDABLE)
+    whole = _whole_id(wanted)
+    query = newest if whole is None else select(Campaign.id).where(Campaign.id == whole)
+    with context.database.read() as session:
+        ids = session.execute(query).scalars().all()
+    found = [one for one in ids if one == whole or str(one).startswith(wanted) or str(one).endswith(wanted)]
     if len(found) == 1:
         return found[0]
     raise CampaignError("id", f"{len(found) or 'no'} campaigns match {text!r}; see `drumline campaigns`")
+
+
+def _whole_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 SHOWN = (

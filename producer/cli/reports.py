@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 
@@ -13,6 +12,7 @@ from models.msisdn import Msisdn, parse_msisdn
 from models.states import MessageState
 from producer import figures, inbound
 from producer.campaigns import CampaignError
+from producer.cli.campaigns import Id, find_campaign
 from producer.cli.context import open_context
 from producer.cli.output import Json, emit, print_json
 from producer.figures_by_day import MOST_DAYS, by_day
@@ -75,16 +75,16 @@ def list_inbound(
     emit(rows, columns, as_json=as_json, title="Incoming messages")
 
 
-def costs(campaign: UUID, by: By = None, as_json: Json = False) -> None:
+def costs(campaign: Id, by: By = None, as_json: Json = False) -> None:
     """What a campaign cost, by currency."""
     parted = _parted(by)
     with open_context() as context, context.database.read() as session:
-        rows = figures.costs(session, campaign, *parted)
+        rows = figures.costs(session, find_campaign(context, campaign), *parted)
     emit(rows, [*parted, "currency", "messages", "parts", "price"], as_json=as_json, title="Costs")
 
 
 def errors(
-    campaign: Annotated[UUID | None, typer.Argument(help="Only this campaign.")] = None,
+    campaign: Annotated[str | None, typer.Argument(help="Only this campaign: its id, or enough of it.")] = None,
     by: By = None,
     limit: Limit = 50,
     as_json: Json = False,
@@ -92,7 +92,8 @@ def errors(
     """Why messages failed, the most frequent first."""
     parted = _parted(by)
     with open_context() as context, context.database.read() as session:
-        rows = figures.errors(session, campaign, *parted, limit=limit)
+        chosen = None if campaign is None else find_campaign(context, campaign)
+        rows = figures.errors(session, chosen, *parted, limit=limit)
     emit(rows, [*parted, "code", "klass", "reason", "state", "messages"], as_json=as_json, title="Errors")
 
 

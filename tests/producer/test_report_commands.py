@@ -57,3 +57,16 @@ def test_a_key_has_a_quota_that_can_be_changed(database: Database, run: Run, mon
     assert ended.value.code == 0
     assert run("keys", "list")[0]["daily_quota"] == 9
     assert run("keys", "create", "shop", "--scope", "root") == 2
+
+
+def test_costs_and_errors_take_a_part_of_an_id_like_any_command(database: Database, run: Run) -> None:
+    with database.write() as session:
+        now = database.now()
+        campaign = add_campaign(session, now)
+        batch = add_batch(session, campaign, now)
+        add_messages(session, campaign, batch, 2, state=MessageState.FAILED, code="9", reason="r")
+    for part in (str(campaign), str(campaign)[:13], str(campaign)[-8:].upper()):
+        assert [row["messages"] for row in run("errors", part)] == [2]
+        assert isinstance(run("costs", part), list)
+    assert run("errors", "no-such") == 2
+    assert run("costs", "no-such") == 2

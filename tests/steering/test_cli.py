@@ -125,6 +125,9 @@ def test_a_number_that_would_stop_workers_is_refused_before_anything_is_stored(
     [
         ("reschedule", "ID", "tomorrow"),
         ("reschedule", "ID", "2001-01-01T00:00"),
+        ("reschedule", "ID", "0001-01-01T00:00:00", "--zone", "Asia/Tokyo"),
+        ("costs", "zzzz"),
+        ("errors", "00000000-0000-0000-0000-000000000000"),
         ("retry-failed", "ID"),
         ("retry-failed", "ID", "--state", "unknown"),
         ("retry-failed", "ID", "--state", "lost"),

@@ -82,6 +82,9 @@ def test_times_are_read_in_their_zone() -> None:
         ("tomorrow", "UTC", "at"),
         ("2026-06-03T14:00", "Mars/Base", "zone"),
         ("2026-03-29T02:30", "Europe/Berlin", "at"),
+        ("0001-01-01T00:00:00", "Asia/Tokyo", "at"),
+        ("0001-01-01T00:00:00+09:00", "UTC", "at"),
+        ("9999-12-31T23:59:59", "America/Lima", "at"),
     ],
 )
 def test_times_that_are_none_are_refused(text: str, zone: str, field: str) -> None:

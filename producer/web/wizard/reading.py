@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from models.windows import WindowError, check_zone
+from producer.schedule import FIRST_YEAR, LAST_YEAR, in_calendar
 
 UNITS: Mapping[str, int] = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400}
 
@@ -74,6 +75,9 @@ class Reading:
             local = datetime.fromisoformat(self.text(name))
         except ValueError:
             self.faults[name] = "Expected a date and a time."
+            return None
+        if not in_calendar(local):
+            self.faults[name] = f"Expected a time between the years {FIRST_YEAR} and {LAST_YEAR}."
             return None
         if local.tzinfo is not None:
             return local.astimezone(UTC)
