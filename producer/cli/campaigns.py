@@ -145,7 +145,7 @@ def suppress(
     if not file.is_file():
         raise CampaignError("file", f"{file}: no such file")
     with open_context() as context:
-        numbers, bad = read_suppressed(file.read_text("utf-8").splitlines(), region)
+        numbers, bad = read_suppressed(file.read_text("utf-8").splitlines(), context.region(region))
         if bad:
             raise CampaignError(
                 "file", f"{file}: no phone number in line {', '.join(map(str, bad[:10]))}; nothing added"

@@ -11,6 +11,8 @@ from functools import cached_property
 from config.accounts import Account, AccountsError, load_accounts
 from config.settings import Settings, settings
 from models.database import Database
+from models.numberlookup import known_region
+from producer.campaigns import CampaignError
 from providers.accounts import open_provider
 from providers.base import Provider
 
@@ -39,6 +41,13 @@ class Context:
         if not database.at_head():
             database.migrate()
         return database
+
+    def region(self, given: str | None) -> str | None:
+        """The country of numbers without a country code, else the settings' own. Raises CampaignError."""
+        try:
+            return known_region(given or self.settings.default_region or None)
+        except ValueError as error:
+            raise CampaignError("region", f"region: {error}") from None
 
     def now(self) -> datetime:
         return self.database.now()

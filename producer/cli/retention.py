@@ -84,7 +84,7 @@ def erase(
         raise CampaignError("suppress", "--suppress and --forget-suppression: only one of them")
     keep = Keep.ADD if suppress else Keep.NOTHING if forget else Keep.AS_DIGEST
     with open_context() as context:
-        found = parse_msisdn(number, region or context.settings.default_region or None)
+        found = parse_msisdn(number, context.region(region))
         if not isinstance(found, Msisdn):
             raise CampaignError("number", f"the number cannot be read: {found.reason}")
         done = erase_number(context.database, str(found), keep, partial(suppression_key, context.settings))

@@ -46,7 +46,7 @@ def add(
         raise CampaignError("file", f"{file}: no such file")
     with open_context() as context:
         with file.open(encoding="utf-8") as lines:
-            numbers, bad = read_suppressed(lines, region or context.settings.default_region or None)
+            numbers, bad = read_suppressed(lines, context.region(region))
         if bad:
             raise CampaignError(
                 "file", f"{file}: no phone number in line {', '.join(map(str, bad[:10]))}; nothing added"
@@ -64,7 +64,7 @@ def remove(
 ) -> None:
     """Lift suppressions. A number that opted out of all senders is lifted without --sender only."""
     with open_context() as context:
-        found = [_number(text, region or context.settings.default_region or None) for text in numbers]
+        found = [_number(text, context.region(region)) for text in numbers]
         with context.database.write() as session:
             gone = remove_suppressions(session, found, partial(suppression_key, context.settings), sender)
     say(f"{gone} suppressions lifted")

@@ -127,6 +127,8 @@ def test_a_number_that_would_stop_workers_is_refused_before_anything_is_stored(
         ("reschedule", "ID", "2001-01-01T00:00"),
         ("reschedule", "ID", "0001-01-01T00:00:00", "--zone", "Asia/Tokyo"),
         ("costs", "zzzz"),
+        ("erase", "07700900123", "--region", "UK"),
+        ("suppressions", "remove", "07700900123", "--region", "UK"),
         ("errors", "00000000-0000-0000-0000-000000000000"),
         ("retry-failed", "ID"),
         ("retry-failed", "ID", "--state", "unknown"),
@@ -141,3 +143,12 @@ def test_wrong_input_ends_with_code_2_and_one_line(terminal: Terminal, words: tu
     code, out, err = terminal.run(*(campaign if word == "ID" else word for word in words))
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
+
+
+@pytest.mark.parametrize("command", [("suppress",), ("suppressions", "add")], ids=" ".join)
+def test_a_list_of_numbers_is_read_in_a_region_that_there_is(terminal: Terminal, command: tuple[str, ...]) -> None:
+    file = terminal.folder / "stops.txt"
+    file.write_text("07700 900123\n", "utf-8")
+    code, _, err = terminal.run(*command, str(file), "--region", "UK")
+    assert (code, err) == (2, "error: region: 'UK' is no country code of two letters, as GB or DE\n")
+    assert terminal.run(*command, str(file), "--region", "gb")[0] == 0

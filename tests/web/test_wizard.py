@@ -395,7 +395,7 @@ WRONG: list[tuple[str, dict[str, str], str]] = [
     ("time", {**TIME, "weight-qikli": "many"}, "Expected a number"),
     ("time", {**TIME, "start": "at", "at": "2020-01-01T10:00", "zone": "UTC"}, "This time is past"),
     ("time", {**TIME, "start": "at", "at": "2026-03-29T02:30", "zone": "Europe/Berlin"}, "does not exist on that day"),
-    ("time", {**TIME, "start": "at", "at": "0001-01-01T00:00", "zone": "Asia/Tokyo"}, "between the years 1970 and 9000"),
+    ("time", {**TIME, "start": "at", "at": "0001-01-01T00:00", "zone": "Asia/Tokyo"}, "between the years 1970 and"),
     ("time", {**TIME, "start": "at", "at": "2030-01-01T10:00", "zone": "UTC"}, "At most a year ahead"),
     ("time", {**TIME, "start": "at", "at": "soon", "zone": "Nowhere/City"}, "There is no such time zone"),
     ("time", {**TIME, "opens": "09:00"}, "Expected a time of the day"),
