@@ -136,6 +136,8 @@ def _check_sender(spec: CampaignSpec, account: Account, provider: Provider, rout
     sender = sender_for(account, spec.sender, route.senders)
     if not sender.strip():
         raise CampaignError("sender", f"sender: found nothing, and account {account.name} has none of its own")
+    if not sender.isprintable():
+        raise CampaignError("sender", f"sender: {sender!r} has a character that cannot be shown, such as a line's end")
     if account.senders and sender not in account.senders:
         raise CampaignError(
             "sender",

@@ -154,6 +154,7 @@ def check(**changes: Any) -> Template:
         ({"max_rate": float("inf")}, "max_rate", "found inf"),
         ({"max_rate": float("nan")}, "max_rate", "found nan"),
         ({"sender": " "}, "sender", "account acme has none of its own"),
+        ({"sender": "My\nShop"}, "sender", "has a character that cannot be shown"),
         ({"sender": "Else", "route": {"strict": 1}}, "sender", "not one of the senders of account strict: MyStore"),
     ],
 )
