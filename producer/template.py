@@ -24,7 +24,7 @@ from liquid.context import RenderContext
 from liquid.exceptions import LiquidError, UndefinedError
 from liquid.template import BoundTemplate
 
-from producer.template_engine import LIMITS, MAX_OUTPUT, TAGS, environment
+from producer.template_engine import LIMITS, MAX_OUTPUT, NEGATIVE, TAGS, environment
 from producer.template_errors import MissingVariable, RenderError, TemplateError, position
 from producer.template_filters import FILTERS, MAX_VALUE, check_use
 
@@ -184,6 +184,8 @@ def _template_error(source: str, error: LiquidError) -> TemplateError:
 def _hint(message: str) -> str:
     if "unknown filter" in message:
         return "the filters are " + ", ".join(FILTERS)
+    if message == NEGATIVE:
+        return "write 0 or more"
     return "write {{ name }}, {{ name | filter: 'text' }} or {% if name %}…{% endif %}, texts in quotes"
 
 

@@ -1,7 +1,8 @@
 """The Liquid that templates are read and rendered by: few tags, Qikberry's filters, and a limit on everything.
 
-python-liquid counts the output, the names and the depth by itself. Two things it does not: loops that follow each
-other are not added up, and `reversed` builds its whole list before anything is counted. Both are stopped here.
+python-liquid counts the output, the names and the depth by itself. Three things it does not: loops that follow each
+other are not added up, `reversed` builds its whole list before anything is counted, and a negative limit ends in an
+exception of Python's own. All are stopped here.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ from collections.abc import Mapping
 from io import StringIO
 from typing import Any, TextIO
 
-from liquid import Environment, Mode
+from liquid import Environment, Mode, Token
+from liquid.ast import BlockNode
+from liquid.builtin.expressions import LoopExpression
+from liquid.builtin.expressions.primitive import Literal
 from liquid.builtin.tags.for_tag import ForNode, ForTag
 from liquid.context import RenderContext
 from liquid.exceptions import (
     ContextDepthError,
     LiquidError,
+    LiquidSyntaxError,
+    LiquidValueError,
     LocalNamespaceLimitError,
     LoopIterationLimitError,
     OutputStreamLimitError,
 )
+from liquid.limits import to_int
 from liquid.output import LimitedStringIO
 from liquid.template import BoundTemplate
 from liquid.undefined import FalsyStrictUndefined
@@ -69,8 +76,20 @@ class _Context(RenderContext):
 class _ForNode(ForNode):
     __slots__ = ()
 
+    def __init__(
+        self, token: Token, expression: LoopExpression, block: BlockNode, default: BlockNode | None = None
+    ) -> None:
+        """A constant that no loop can have is the template's fault, not that of every row."""
+        super().__init__(token, expression, block, default)
+        for bound in (expression.limit, expression.offset):
+            if isinstance(bound, Literal) and _is_negative(bound.value):
+                raise LiquidSyntaxError(NEGATIVE, token=bound.token)
+
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         """Looked at before the loop is set up: `reversed` would make a list of a thousand million numbers first."""
+        for bound in (self.expression.limit, self.expression.offset):
+            if bound is not None and _is_negative(bound.evaluate(context)):
+                raise LiquidValueError(NEGATIVE, token=bound.token)
         over = self.expression.iterable.evaluate(context)
         if isinstance(over, range | list | tuple) and over[MAX_ROUNDS:]:
             raise _too_many_rounds()
@@ -79,6 +98,18 @@ class _ForNode(ForNode):
 
 class _ForTag(ForTag):
     node_class = _ForNode
+
+
+NEGATIVE = "limit and offset of a loop must not be negative"
+"""Said of the template where it is a constant, of a row where it is computed."""
+
+
+def _is_negative(value: object) -> bool:
+    """As Liquid would count it. What is no number at all is Liquid's to refuse, in its own words."""
+    try:
+        return to_int(value) < 0
+    except (ValueError, TypeError, OverflowError):
+        return False
 
 
 def _too_many_rounds() -> LiquidError:

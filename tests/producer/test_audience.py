@@ -36,6 +36,15 @@ def test_an_accepted_row_has_all_that_a_message_needs() -> None:
     assert rejected == []
 
 
+def test_a_row_whose_loop_cannot_be_costs_no_other_row() -> None:
+    template = Template.parse("{% for i in (1..5) limit: n %}{{ i }}{% endfor %}z")
+    accepted, (rejected,) = run(
+        "phone,n\n" + "".join(f"+44770090010{row},{n}\n" for row, n in enumerate((1, 2, -1, 3))), template
+    )
+    assert [one.text for one in accepted] == ["1z", "12z", "123z"]
+    assert (rejected.row_no, rejected.code) == (4, RejectCode.TEXT_FAILED)
+
+
 def test_a_rejected_row_says_where_and_why_without_the_number() -> None:
     _, (rejected,) = run("phone,name\n4.477e11,Ann\n")
     assert (rejected.row_no, rejected.column, rejected.code) == (2, "phone", RejectCode.NUMBER_MANGLED)

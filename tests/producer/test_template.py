@@ -181,6 +181,34 @@ def test_a_text_over_a_limit_is_a_row_error_with_a_clear_reason(source: str, rea
         template.render({"n": "1000000000", "long": "x" * MAX_VALUE})
 
 
+NEGATIVE = [
+    "{% for i in (1..5) limit: n %}{{ i }}{% endfor %}z",
+    "{% for i in (1..5) offset: n %}{{ i }}{% endfor %}z",
+    "{% for i in (1..5) limit: 3 offset: n %}{{ i }}{% endfor %}z",
+    "{% for i in (1..5) reversed limit: n %}{{ i }}{% endfor %}z",
+    "{% assign m = n | times: 1 %}{% for i in (1..5) limit: m %}{{ i }}{% endfor %}z",
+]
+
+
+@pytest.mark.parametrize("source", NEGATIVE)
+def test_a_negative_bound_of_a_loop_costs_its_row_and_no_other(source: str) -> None:
+    template = Template.parse(source)
+    for n in ("-1", "-99999999999999999999"):
+        with pytest.raises(RenderError):
+            template.render({"n": n})
+    with pytest.raises(RenderError, match="limit and offset of a loop must not be negative"):
+        template.render({"n": "-2"})
+    assert template.render({"n": "2"}).endswith("z")
+
+
+@pytest.mark.parametrize("bound", ["limit:-1", "limit: '-1'", "offset: -7", "limit: 2 offset:-1"])
+@pytest.mark.parametrize("more", ["", "{{ name }}"])
+def test_a_constant_that_no_loop_can_have_is_a_fault_of_the_template(bound: str, more: str) -> None:
+    with pytest.raises(TemplateError, match=r"must not be negative.*write 0 or more") as caught:
+        Template.parse(f"{more}Hello\n{{% for i in (1..5) {bound} %}}{{{{ i }}}}{{% endfor %}}z")
+    assert caught.value.line == 2
+
+
 def test_loops_up_to_the_limit_are_rendered() -> None:
     template = Template.parse("{% for i in (1..n) %}x{% endfor %}")
     assert template.render({"n": str(MAX_ROUNDS)}) == "x" * MAX_ROUNDS
