@@ -26,8 +26,8 @@ ERASED: Mapping[str, Mapping[str, Any]] = {
 """Columns that lose their value while their row stays, and what stands there instead."""
 
 SHORTENED: Mapping[str, frozenset[str]] = {"messages": frozenset({"trail"}), "inbound": frozenset({"inbound_id"})}
-"""Of a history the times and states stay, without the notes. Of an incoming message's id a digest stays, so that a
-repeat is still known as one."""
+"""Of a history the times, the states and our own notes (`models.trails`) stay, without the notes that may be a
+provider's. Of an incoming message's id a digest stays, so that a repeat is still known as one."""
 
 GONE = frozenset(
     {"inbox", "delivery_reports", "idempotent_answers", "outbox", "drafts", "draft_pieces", "message_numbers"}

@@ -15,6 +15,7 @@ from models.phase import in_state
 from models.plain import trail_line
 from models.states import BatchState, MessageState
 from models.tables import Batch, Message
+from models.trails import moved_note
 from models.types import new_id
 
 
@@ -65,7 +66,7 @@ def reassign(session: Session, batch: Batch, rows: Sequence[Message], target: Ta
         for id_, part in zip(ids, new, strict=True)
     ]  # fmt: skip
     session.connection().execute(insert(Batch), planned)
-    line = trail_line(MessageState.QUEUED, f"moved from {batch.account}: {why}", now)
+    line = trail_line(MessageState.QUEUED, moved_note(batch.account, why), now)
     for batch_id, part in zip(ids, new, strict=True):
         session.execute(
             update(Message)

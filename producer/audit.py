@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from models.queries import counts, recount
 from models.states import FINAL, CampaignState, MessageState, may
 from models.tables import Attempt, Campaign, DeliveryReport, Message
+from models.trails import is_moved_note
 from producer.message_pages import Wanted, page
 
 PAGE = 2000  # messages loaded at a time
@@ -140,7 +141,9 @@ def _shared_ids(session: Session, campaign_id: UUID) -> Iterator[str]:
 
 
 def message_differences(message: Message) -> Iterator[str]:
-    """Whether a message's state is what its trail says, reached by declared transitions only."""
+    """Whether a message's state is what its trail says, reached by declared transitions only.
+
+    A change of account while it was queued is none, and no fault."""
     name = f"{message.account}: message {message.id}"
     try:
         trail = trail_of(message)
@@ -150,7 +153,13 @@ def message_differences(message: Message) -> Iterator[str]:
     if not trail or trail[-1].state is not message.state:
         yield f"{name}: is {message.state}, its trail ends with {trail[-1].state if trail else 'nothing'}"
     for before, after in pairwise(trail):
-        if not may(before.state, after.state):
+        if not may(before.state, after.state) and not _changed_account(message, before, after):
             yield f"{name}: went from {before.state} to {after.state}, which is no declared transition"
     if (message.final_at is not None) is not (message.state in FINAL):
         yield f"{name}: is {message.state}, and its final time is {message.final_at}"
+
+
+def _changed_account(message: Message, before: Step, after: Step) -> bool:
+    """Failover moves a message that stays queued. Of an erased one the note may be gone as well."""
+    told = is_moved_note(after.note) or (not message.msisdn and not after.note)
+    return before.state is after.state is MessageState.QUEUED and told

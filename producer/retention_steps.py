@@ -28,6 +28,7 @@ from models.tables import (
     Reject,
     Source,
 )
+from models.trails import without_notes
 from producer import idempotency
 
 MESSAGES = 500  # in one transaction: about 50 ms of SQLite's one writer
@@ -228,11 +229,6 @@ def erase_inbound(session: Session, ids: Collection[int]) -> int:
         values = {**ERASED["inbound"], "inbound_id": inbound_digest(inbound_id)}
         session.execute(update(InboundMessage).where(InboundMessage.id == row_id).values(values))
     return len(ids)
-
-
-def without_notes(trail: str) -> str:
-    """Times and states; a note may tell what a provider wrote."""
-    return "".join(" ".join(line.split(" ", 2)[:2]) + "\n" for line in trail.splitlines())
 
 
 def _erase(session: Session, table: type[Base], *which: Any) -> int:

@@ -18,6 +18,7 @@ from models.moves import Move, apply_moves
 from models.queries import account_status, counts, recount
 from models.states import CampaignState, MessageState
 from models.tables import Batch, CampaignEvent, Message
+from producer.audit import message_differences
 from providers.accounts import open_provider
 from providers.base import Provider
 from tests.support.cluster import Ask, plant
@@ -114,6 +115,7 @@ def test_messages_move_as_many_as_the_other_account_can_use_in_the_next_while(da
     assert all("moved from quicksms: credentials" in row.trail for row in moved)
     with database.read() as session:
         assert counts(session, campaign) == recount(session, campaign)
+        assert all(tuple(message_differences(row)) == () for row in moved)
         batches = {b.id: b for b in session.execute(select(Batch)).scalars()}
         assert all(batches[row.batch_id].account == row.account for row in messages(database, campaign))
         [event] = session.execute(select(CampaignEvent).where(CampaignEvent.kind == "failover")).scalars()

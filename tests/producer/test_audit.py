@@ -16,6 +16,7 @@ from models.plain import trail_line
 from models.segments import Encoding
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import Attempt, Base, Batch, Campaign, CampaignCount, Message
+from models.trails import moved_note, without_notes
 from models.types import new_id
 from producer.audit import audit, history, trail_of
 
@@ -111,6 +112,30 @@ def test_an_undeclared_step_in_a_trail_is_named(world: World) -> None:
     trail = trail_line(STATES.DELIVERED, "", NOW) + trail_line(STATES.QUEUED, "", NOW)
     world.change(trail=trail + trail_line(STATES.DELIVERED, "", NOW))
     assert any("from delivered to queued, which is no declared transition" in one for one in world.differences())
+
+
+def _moved(note: str) -> str:
+    lines = ((STATES.QUEUED, "imported"), (STATES.QUEUED, note), (STATES.SUBMITTING, ""), (STATES.DELIVERED, ""))
+    return "".join(trail_line(state, note, NOW) for state, note in lines)
+
+
+def test_a_change_of_account_while_queued_is_no_fault(world: World) -> None:
+    world.change(trail=_moved(moved_note("other", "credentials: why")))
+    assert world.differences() == ()
+    world.change(trail=without_notes(_moved(moved_note("other", "credentials: why"))))
+    assert world.differences() == ()
+
+
+@pytest.mark.parametrize("note", ["", "THROTTLED", "was moved from other: why"])
+def test_a_second_line_of_one_state_is_a_fault_without_a_change_of_account(world: World, note: str) -> None:
+    world.change(trail=_moved(note))
+    [difference] = world.differences()
+    assert "went from queued to queued, which is no declared transition" in difference
+
+
+def test_a_change_of_account_of_an_erased_message_needs_no_note(world: World) -> None:
+    world.change(trail=_moved(""), msisdn="")
+    assert world.differences() == ()
 
 
 def test_a_completed_campaign_with_an_open_message_is_named(world: World) -> None:
