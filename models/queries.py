@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.outbox import note_campaign
 from models.states import OPEN_AT_PROVIDER, MessageState
 from models.tables import AccountStatus, Attempt, Base, Batch, Campaign, CampaignCount, CampaignEvent, Message
+from models.trails import attempts_named
 
 NOT_FINAL = (
     MessageState.QUEUED,
@@ -129,6 +130,13 @@ def oldest_open(session: Session, account: str) -> datetime | None:
         Message.account == account, Message.phase.in_(tuple(OPEN_AT_PROVIDER)), Message.submitted_at.is_not(None)
     )
     return session.execute(query).scalar_one()
+
+
+def may_have_carried(batches: Collection[UUID], trails: Iterable[str]) -> ColumnElement[bool]:
+    """Requests of these batches, and those that the histories name: failover gives a message another batch, and its
+    earlier requests stay with the first. Both are looked up by an index; which message it was, `message_ids` says."""
+    named = frozenset[UUID]().union(*map(attempts_named, trails))
+    return or_(Attempt.batch_id.in_(batches), Attempt.id.in_(named))
 
 
 def recent_costs(

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models.queries import counts, recount
+from models.queries import counts, may_have_carried, recount
 from models.states import FINAL, CampaignState, MessageState, may
 from models.tables import Attempt, Campaign, DeliveryReport, Message
 from models.trails import is_moved_note
@@ -86,7 +86,7 @@ def history(session: Session, message_id: UUID) -> History | None:
     if message is None:
         return None
     reports = select(DeliveryReport).where(DeliveryReport.message_id == message_id).order_by(DeliveryReport.id)
-    attempts = select(Attempt).where(Attempt.batch_id == message.batch_id).order_by(Attempt.started_at)
+    attempts = select(Attempt).where(may_have_carried([message.batch_id], [message.trail])).order_by(Attempt.started_at)
     carried = [a for a in session.execute(attempts).scalars() if str(message_id) in (a.message_ids or [])]
     return History(message, trail_of(message), tuple(carried), tuple(session.execute(reports).scalars()))
 

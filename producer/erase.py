@@ -22,7 +22,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from models import forgotten
 from models.database import Database
 from models.personal import ERASED, GONE
-from models.queries import NOT_FINAL
+from models.queries import NOT_FINAL, may_have_carried
 from models.tables import (
     Attempt,
     Base,
@@ -195,25 +195,26 @@ def _left_alone(session: Session, digits: str) -> tuple[str, ...]:
 def _messages(session: Session, number: str) -> Erased:
     """Everything that is known by its message. Looked at again under lock: an import may have come between."""
     query = (
-        select(Message.id, Message.state, Message.batch_id)
+        select(Message.id, Message.state, Message.batch_id, Message.trail)
         .join(MessageNumber, MessageNumber.message_id == Message.id)
         .where(MessageNumber.msisdn == number)
         .order_by(Message.id)
     )
     rows = session.execute(query.with_for_update(of=Message)).all()
-    if any(state in NOT_FINAL for _, state, _ in rows):
+    if any(row.state in NOT_FINAL for row in rows):
         raise EraseRefused("nothing was erased: a message to it was imported just now")
-    ids = [message_id for message_id, _, _ in rows]
+    ids = [row.id for row in rows]
     done = erase_messages(session, ids)
-    requests = _requests(session, {batch for _, _, batch in rows}, {str(message_id) for message_id in ids})
+    carried = may_have_carried({row.batch_id for row in rows}, [row.trail for row in rows])
+    requests = _requests(session, carried, {str(message_id) for message_id in ids})
     session.execute(delete(OutboxEvent).where(OutboxEvent.message_id.in_(ids)))
     return Erased(messages=done.messages, reports=done.reports, pages=done.pages, requests=requests)
 
 
-def _requests(session: Session, batches: set[UUID], ids: set[str]) -> int:
+def _requests(session: Session, carried: ColumnElement[bool], ids: set[str]) -> int:
     """What providers answered to requests that named these messages."""
-    query = select(Attempt.id, Attempt.message_ids).where(Attempt.batch_id.in_(batches), Attempt.reason.is_not(None))
-    named = [attempt for attempt, carried in session.execute(query) if ids.intersection(carried or ())]
+    query = select(Attempt.id, Attempt.message_ids).where(carried, Attempt.reason.is_not(None))
+    named = [attempt for attempt, those in session.execute(query) if ids.intersection(those or ())]
     session.execute(update(Attempt).where(Attempt.id.in_(named)).values(reason=None))
     return len(named)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import String, cast, select
 from sqlalchemy.orm import Session
 
+from models.queries import may_have_carried
 from models.states import CanaryState
 from models.steering import planned_for, steering_of
 from models.tables import Attempt, Batch, Campaign, DeliveryReport, Message
@@ -95,10 +96,13 @@ def steps(trail: str) -> list[Step]:
 
 
 def _attempts(session: Session, message: Message) -> list[AttemptOut]:
-    """Requests of its batch that name it."""
+    """Requests that name it, under whatever account it was."""
     query = (
         select(Attempt)
-        .where(Attempt.batch_id == message.batch_id, cast(Attempt.message_ids, String).contains(str(message.id)))
+        .where(
+            may_have_carried([message.batch_id], [message.trail]),
+            cast(Attempt.message_ids, String).contains(str(message.id)),
+        )
         .order_by(Attempt.started_at, Attempt.id)
         .limit(MOST_ATTEMPTS)
     )

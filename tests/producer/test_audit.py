@@ -162,6 +162,26 @@ def test_a_history_holds_trail_and_requests(world: World) -> None:
         assert trail_of(found.message)[0].note == "imported"
 
 
+def test_a_history_holds_the_requests_of_every_account_that_had_the_message(world: World) -> None:
+    with world.database.write() as session:
+        later = Batch(
+            id=new_id(), campaign_id=world.campaign, account="other", size=1, not_before=NOW, state=BatchState.DONE
+        )
+        second = Attempt(
+            id=new_id(), account="other", kind="submit", batch_id=later.id, started_at=NOW + timedelta(seconds=9),
+            message_ids=[str(world.messages[0])],
+        )  # fmt: skip
+        session.add_all([later, second])
+        session.flush()
+        second_id, later_id = second.id, later.id
+    trail = trail_line(STATES.SUBMITTING, str(world.attempt), NOW) + trail_line(STATES.QUEUED, "moved from acme:", NOW)
+    world.change(batch_id=later_id, account="other", trail=trail)
+    with world.database.read() as session:
+        found = history(session, world.messages[0])
+        assert found is not None
+        assert [attempt.id for attempt in found.attempts] == [world.attempt, second_id]
+
+
 def test_what_does_not_exist_has_neither_audit_nor_history(world: World) -> None:
     with world.database.read() as session:
         assert audit(session, new_id()) is None

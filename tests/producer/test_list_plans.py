@@ -17,14 +17,26 @@ from sqlalchemy import insert, text
 
 from models.database import Database
 from models.number_index import add_numbers
+from models.plain import trail_line
 from models.states import BatchState, CampaignState, MessageState
-from models.tables import Batch, Campaign, CampaignEvent, DeliveryReport, InboundMessage, Message, Reject, Suppression
+from models.tables import (
+    Attempt,
+    Batch,
+    Campaign,
+    CampaignEvent,
+    DeliveryReport,
+    InboundMessage,
+    Message,
+    Reject,
+    Suppression,
+)
 from models.types import new_id
-from producer import exports, figures, inbound
-from producer.api import campaigns, suppressions
+from producer import audit, exports, figures, inbound
+from producer.api import access, campaigns, message_reads, suppressions
 from producer.api.campaign_reads import details
 from producer.api.values import encode_cursor
 from producer.campaigns import find
+from producer.keys import Scope
 from producer.message_pages import Wanted, of_number, page
 from tests.support.plans import statements
 from tests.support.rows import add_batch, add_campaign
@@ -35,6 +47,7 @@ QUARTER = MANY // 4
 IN_BATCH = 500  # of so many that reading all is no choice for one of them
 RARE = (MessageState.FAILED, MessageState.HELD, MessageState.UNKNOWN, MessageState.SUBMITTING)
 BIG = UUID(int=7)
+FIRST_REQUEST = new_id()
 Look = Callable[[Database], object]
 
 
@@ -48,6 +61,7 @@ def fill(database: Database) -> None:
         session.get_one(Batch, batches[-1]).state = BatchState.LEASED  # the one with the message that is leaving
         rows = [_message(batches[n // IN_BATCH], n) for n in range(MANY)]
         session.execute(insert(Message), rows)
+        session.execute(insert(Attempt), [_attempt(row) for row in rows])
         add_numbers(session, [(row["msisdn"], row["id"].hex) for row in rows])
         session.execute(insert(InboundMessage), [_inbound(n) for n in range(MANY)])
         session.execute(insert(DeliveryReport), [_report(n) for n in range(MANY)])
@@ -80,8 +94,15 @@ def _message(batch: UUID, n: int) -> dict[str, Any]:
     return {
         "id": new_id(), "campaign_id": BIG, "batch_id": batch, "row_no": n, "msisdn": _number(n),
         "account": "rare" if n == MANY - 1 else "acme", "sender": "S", "encoding": "GSM-7", "segments": 1,
-        "state": state,
+        "state": state, "trail": trail_line(MessageState.SUBMITTING, str(FIRST_REQUEST), NOW) if n == 0 else "",
     }  # fmt: skip
+
+
+def _attempt(message: dict[str, Any]) -> dict[str, Any]:
+    """The first one's request was another batch's: it changed its account since."""
+    batch = new_id() if message["row_no"] == 0 else message["batch_id"]
+    return {"id": FIRST_REQUEST if message["row_no"] == 0 else new_id(), "account": "acme", "kind": "submit",
+            "batch_id": batch, "started_at": NOW, "message_ids": [str(message["id"])]}  # fmt: skip
 
 
 def _inbound(n: int) -> dict[str, Any]:
@@ -93,6 +114,9 @@ def _report(n: int) -> dict[str, Any]:
     waits = n < 3
     return {"account": "acme", "dedupe": str(n), "received_at": NOW, "raw_status": "1", "details": {},
             "applied_at": None if waits else NOW, "next_try_at": NOW if waits else None}  # fmt: skip
+
+
+BIG_TABLES = {"messages", "inbound", "delivery_reports", "rejects", "suppressions", "attempts"}
 
 
 def worst(database: Database, statement: str, parameters: Any) -> list[str]:
@@ -109,7 +133,7 @@ def worst(database: Database, statement: str, parameters: Any) -> list[str]:
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[str]:
-    big = plan.get("Relation Name") in {"messages", "inbound", "delivery_reports", "rejects", "suppressions"}
+    big = plan.get("Relation Name") in BIG_TABLES
     if plan["Node Type"] == "Seq Scan" and big:
         yield f"Seq Scan on {plan['Relation Name']}"
     if plan["Node Type"] == "Sort" and plan["Plan Rows"] > 1000 and plan["Plans"][0]["Plan Rows"] > 1000:
@@ -128,6 +152,16 @@ def read(work: Callable[[Any], object]) -> Look:
 
 def messages(**changes: Any) -> Look:
     return read(lambda session: page(session, Wanted(BIG, **changes), 100))
+
+
+def first_history(session: Any) -> None:
+    """As the audit and the message's page find it."""
+    row_0 = page(session, Wanted(BIG), 1).messages[0]
+    found = audit.history(session, row_0.id)
+    assert found is not None
+    assert [one.id for one in found.attempts] == [FIRST_REQUEST]
+    caller = access.Caller(new_id(), "k", Scope.READ)
+    assert len(message_reads.history(session, row_0, caller).attempts) == 1
 
 
 def listed(route: Callable[..., object], **changes: Any) -> Look:
@@ -169,6 +203,7 @@ LOOKS: dict[str, Look] = {
     "suppressions, second page": listed(suppressions.listing, phone=None, cursor=encode_cursor(f"{_number(4000)} ")),
     "suppressions, number": listed(suppressions.listing, phone=_number(5)),
     "rejects": lambda database: next(exports.reject_rows(database, BIG)),
+    "a message": read(first_history),
     "a campaign": read(lambda session: details(session, find(session, BIG), NOW + timedelta(seconds=30))),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from models.database import Database
 from models.forgotten import WrongKey, digest_of, suppressed
+from models.plain import trail_line
 from models.states import MessageState
 from models.tables import (
     Attempt,
@@ -23,7 +24,7 @@ from models.tables import (
 )
 from producer.erase import EraseRefused, Keep, erase
 from producer.suppressions import add_suppressions, remove_suppressions
-from tests.retention.world import NOW, TEXT, in_files, leave_traces, phone, statistics, where
+from tests.retention.world import NAME, NOW, TEXT, in_files, leave_traces, phone, statistics, where
 
 KEY = b"0123456789abcdef0123456789abcdef"
 ME, OTHER = phone(1), phone(2)
@@ -68,6 +69,22 @@ def test_the_texts_to_the_number_go_with_it_and_other_texts_stay(traced: Databas
         others = session.execute(select(Message.text).where(Message.msisdn == OTHER)).scalars().all()
     assert [tuple(row) for row in mine] == [(None, None)] * 2
     assert all(text is not None and TEXT in text for text in others)
+
+
+def test_what_a_request_of_an_earlier_account_was_answered_goes_too(traced: Database) -> None:
+    """The answer names the person and not the number: only the message's history leads to it."""
+    with traced.write() as session:
+        mine = session.execute(select(Message).where(Message.msisdn == ME)).scalars().first()
+        assert mine is not None
+        first = Attempt(account="acme", kind="submit", batch_id=uuid4(), started_at=NOW, reason=NAME,
+                        message_ids=[str(mine.id)])  # fmt: skip
+        session.add(first)
+        session.flush()
+        mine.trail += trail_line(MessageState.SUBMITTING, str(first.id), NOW)
+        first_id = first.id
+    erase_me(traced)
+    with traced.read() as session:
+        assert session.get_one(Attempt, first_id).reason is None
 
 
 def test_the_figures_are_the_same_before_and_after(traced: Database) -> None:

@@ -96,6 +96,21 @@ async def test_one_message_tells_its_whole_history(desk: Desk) -> None:
     assert (found["text"], found["provider_id"], found["price"]) == ("Hi P0", "p-1", "0.035")
 
 
+async def test_a_message_that_changed_its_account_still_tells_its_first_request(desk: Desk) -> None:
+    await desk.draft(recipients=people(2))
+    mine, other = messages(desk.database)
+    with desk.database.write() as session:
+        first = Attempt(account="qikli", kind="submit", batch_id=mine.batch_id, started_at=START, messages=2,
+                        message_ids=[str(mine.id), str(other.id)], request_id="the first")  # fmt: skip
+        later = Batch(campaign_id=mine.campaign_id, account="quicksms", size=1, not_before=START)
+        session.add_all([first, later])
+        session.flush()
+        apply_moves(session, [Move(mine.id, MessageState.SUBMITTING, str(first.id))], START)
+        session.execute(update(Message).where(Message.id == mine.id).values(batch_id=later.id, account="quicksms"))
+    found = (await desk.submit.get(f"/v1/messages/{mine.id}")).json()
+    assert [attempt["request_id"] for attempt in found["attempts"]] == ["the first"]
+
+
 async def test_a_text_that_is_the_same_for_all_is_shown_with_each(desk: Desk) -> None:
     await desk.draft(recipients=people(1), template="Closed today")
     (message,) = messages(desk.database)
