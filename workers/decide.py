@@ -25,6 +25,10 @@ FURTHEST = timedelta(days=400)  # no release is planned further ahead: a date be
 WAIT_THROTTLED = 1.0  # seconds, where the provider named no time: the limiter knows the rest
 
 
+_NO_FAILURE: Mapping[str, None] = MappingProxyType({"code": None, "klass": None, "reason": None})
+"""Instead of `failure_values`, where an attempt was not refused: an earlier refusal is over."""
+
+
 class Follow(StrEnum):
     """What a refusal leads to."""
 
@@ -121,8 +125,10 @@ def decide_each(
 
 
 def unknown(reason: str, now: datetime, first_look: float) -> Decision:
-    """The outcome is not known: look it up, first after `first_look` seconds."""
-    return Decision(MessageState.UNKNOWN, reason, {"not_before": now + timedelta(seconds=first_look), "looks": 0})
+    """The outcome is not known: look it up, first after `first_look` seconds. What an earlier attempt was refused for
+    says nothing of this one."""
+    values = {"not_before": now + timedelta(seconds=first_look), "looks": 0, **_NO_FAILURE}
+    return Decision(MessageState.UNKNOWN, reason, values)
 
 
 def _accepted(outcome: Accepted, at: Position, now: datetime, rules: Rules) -> Decision:
@@ -139,9 +145,7 @@ def accepted_values(outcome: Accepted, validity: int | None, now: datetime, rule
         "not_before": None,
         "held_until": outcome.held_until,
         "deadline": rules.deadline(released, validity),
-        "code": None,
-        "klass": None,
-        "reason": None,
+        **_NO_FAILURE,
         **_known(parts=outcome.parts, price=outcome.price, currency=outcome.currency),
     }
 

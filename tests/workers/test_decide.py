@@ -89,7 +89,8 @@ def test_a_held_message_has_until_its_release_and_then_the_usual_time() -> None:
 
 def test_no_answer_is_unknown_and_looked_for_at_the_first_planned_time() -> None:
     found = decide(Unclear("timeout"), AT, NOW, RULES)
-    assert (found.state, found.values) == (S.UNKNOWN, {"not_before": NOW + timedelta(seconds=5), "looks": 0})
+    planned = {"not_before": NOW + timedelta(seconds=5), "looks": 0}
+    assert (found.state, found.values) == (S.UNKNOWN, {**planned, "code": None, "klass": None, "reason": None})
 
 
 def test_nothing_sent_is_queued_again_for_free() -> None:

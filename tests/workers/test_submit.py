@@ -199,6 +199,18 @@ def test_a_request_without_an_answer_is_unknown_and_never_sent_again(world: Worl
     assert len(world.line.sent) == 2
 
 
+def test_an_unknown_outcome_does_not_keep_the_refusal_of_an_earlier_attempt(world: World) -> None:
+    world.provider.outcome = lambda message: refuse(FailureClass.THROTTLED, retry_after=1.0)
+    sent = world.campaign(1)
+    world.submit(sent.batch)
+    assert (world.message(sent.message).state, world.message(sent.message).code) == (S.QUEUED, "E1")
+    world.line.answer = raising(OutcomeUnknown("disconnected", "may have arrived", None))
+    world.clock.advance(2)
+    world.step()
+    row = world.message(sent.message)
+    assert (row.state, row.code, row.klass, row.reason) == (S.UNKNOWN, None, None, None)
+
+
 def test_retries_are_spent_one_by_one_and_end_in_failed(world: World) -> None:
     world.provider.outcome = lambda message: refuse(FailureClass.TEMPORARY, retry_after=1.0)
     sent = world.campaign(1)
