@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
@@ -17,6 +18,7 @@ NESTED = "variables"
 """The key whose object holds variables; they stand beside the other keys, which win where both have a name."""
 
 
+_HALF_LETTER = re.compile("[\udc80-\udcff]")  # bytes that are no UTF-8, as `Lines` carries them
 LOOK_AHEAD = 1_000
 """How many rows may go by before one must have a number."""
 
@@ -67,9 +69,28 @@ def _rows(lines: Lines) -> Iterator[Row]:
     for line_no, line in enumerate(lines.after(0), 1):
         lines.mark = line_no - 1
         if lines.flaws and (code := lines.flaws.get(line_no)) is not None:
-            yield Row(line_no, {}, RowFault(code, f"the line cannot be read ({code})"))
+            row = Row(line_no, {}, RowFault(code, f"the line cannot be read ({code})"))
         elif line and not line.isspace():
-            yield _row(line_no, line)
+            row = _row(line_no, line)
+        else:
+            continue
+        if row.fault is not None and _is_cut_off(line):
+            text = "the file ends in the middle of this line: nothing of it was imported; get it again, whole"
+            raise FileError(FileFault.TRUNCATED, text, row=line_no)
+        yield row
+
+
+def _is_cut_off(line: str) -> bool:
+    """A last line without its end whose object is not closed: it is not the row that is bad, there were more of them.
+
+    A line that is wrong before its end was written so."""
+    if line.endswith("\n") or not line.lstrip().startswith("{"):
+        return False
+    try:
+        orjson.loads(_HALF_LETTER.sub("?", line))
+    except orjson.JSONDecodeError as error:
+        return error.pos >= len(line)
+    return False
 
 
 def _row(line_no: int, line: str) -> Row:

@@ -219,6 +219,28 @@ def test_ndjson_rows_may_be_nested_flat_and_bad() -> None:
     ]
 
 
+WHOLE_LINE = '{"to": "+447700900123", "variables": {"name": "Zoë \\u00e9"}, "n": [-1.5e3, true, null]}'.encode()
+
+
+@pytest.mark.parametrize("cut", range(1, len(WHOLE_LINE)))
+def test_ndjson_that_ends_in_a_line_is_no_whole_file(cut: int) -> None:
+    with pytest.raises(FileError, match="row 2: the file ends in the middle of this line") as caught:
+        rows_of('{"to": "+447700900122", "name": "Zoë"}\n'.encode() + WHOLE_LINE[:cut])
+    assert caught.value.fault is FileFault.TRUNCATED
+
+
+@pytest.mark.parametrize("last", [b'{"to" "x"}', b"nobody", b'{"to": "1"}}', b"[1", b'{"to": "\xff"}', b'{"to": [1]}'])
+def test_a_bad_last_line_of_ndjson_without_a_line_end_harms_only_itself(last: bytes) -> None:
+    good = '{"to": "+447700900122", "name": "Zoë"}\n'.encode()
+    assert [isinstance(cells, dict) for _, cells in rows_of(good + last)] == [True, False]
+
+
+def test_a_line_of_ndjson_that_was_never_closed_harms_only_itself_where_another_line_follows() -> None:
+    good = b'{"to": "+447700900122"}\n'
+    assert [isinstance(cells, dict) for _, cells in rows_of(good + b'{"to": "1\n' + good)] == [True, False, True]
+    assert [isinstance(cells, dict) for _, cells in rows_of(good + b'{"to": "1\n')] == [True, False]
+
+
 QUOTING = st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
 CELL = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.just("\n"), max_size=12)
 GOOD_ROW = st.tuples(st.integers(10**9, 10**11).map(str), CELL, CELL).map(list)
