@@ -191,7 +191,7 @@ def _unwritten(row: Row, error: RenderError) -> Rejected:
 def _unfit(row: Row, segments: int, allowed: int) -> Rejected:
     if segments <= allowed:  # none at all, or blanks only
         return _rejected(row, None, "", RejectCode.TEXT_EMPTY)
-    reason = f"the text needs {segments} parts, the campaign allows {allowed}"
+    reason = f"the text needs {segments} parts, the campaign allows {allowed}: shorten it, or raise max_parts"
     return Rejected(row.row_no, None, "", RejectCode.TEXT_TOO_LONG, reason)
 
 

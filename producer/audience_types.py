@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from models.msisdn import FAULT_TEXTS, Msisdn, NumberFault
+from models.options import DEFAULT_PARTS
 from models.segments import Encoding
 from producer.readers.table import RowFaultCode
 
@@ -125,6 +126,6 @@ class Rules:
     suppressed: Suppressed = field(default_factory=frozenset)
     check: Check | None = None
     gsm7_only: bool = False  # write GSM-7's nearest characters where that is possible
-    max_segments: int = 10
+    max_segments: int = DEFAULT_PARTS
     max_reference: int = 128  # characters
     zones: bool = False  # read the recipient's time zone from the row, where it says one

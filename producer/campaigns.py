@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from config.accounts import Account
 from models.msisdn import Msisdn, parse_msisdn
+from models.options import DEFAULT_PARTS, MAX_PARTS, MOST_PARTS, stored_options
 from models.priority import PRIORITY
 from models.queries import note_event
 from models.segments import downgrade, measure
@@ -50,7 +51,8 @@ class CampaignSpec:
     messages may move to another account of the route while theirs is out of order.
 
     `routing`: rules, failover, senders, allow, deny as in `producer.route`. `missing` stands for a value that a row has
-    not (None: the row is refused). `template_name` and `template_version` say where the text was taken from.
+    not (None: the row is refused). A text of more than `max_parts` parts is refused, too. `template_name` and
+    `template_version` say where the text was taken from.
     """
 
     name: str
@@ -70,6 +72,7 @@ class CampaignSpec:
     max_rate: float | None = None
     failover: bool = True
     validity: int | None = None
+    max_parts: int = DEFAULT_PARTS
     on_unknown: str = OnUnknown.GIVE_UP
     start_at: datetime | None = None
     source: str | None = None
@@ -103,6 +106,7 @@ def check_spec(spec: CampaignSpec, accounts: Mapping[str, Account], providers: M
     if spec.priority not in PRIORITY:
         raise CampaignError("priority", f"priority: found {spec.priority!r}, expected one of {', '.join(PRIORITY)}")
     _check_numbers(spec)
+    _check_parts(spec)
     if spec.on_unknown not in list(OnUnknown):
         raise CampaignError("on_unknown", f"on_unknown: found {spec.on_unknown!r}, expected give_up or resend")
     for name in route.weights:
@@ -117,6 +121,13 @@ def _check_numbers(spec: CampaignSpec) -> None:
     if spec.validity is not None and not 1 <= spec.validity <= MAX_VALIDITY:
         expected = f"seconds, from 1 to {MAX_VALIDITY:,} ({MAX_VALIDITY // 86_400} days)"
         raise CampaignError("validity", f"validity: found {spec.validity!r}, expected {expected}")
+
+
+def _check_parts(spec: CampaignSpec) -> None:
+    if not 1 <= spec.max_parts <= MOST_PARTS:
+        raise CampaignError("max_parts", f"max_parts: found {spec.max_parts}, expected 1 to {MOST_PARTS}")
+    if MAX_PARTS in spec.options:
+        raise CampaignError("options", f"options: {MAX_PARTS} is no provider's but the campaign's: give it by itself")
 
 
 def _check_region(region: str | None) -> None:
@@ -176,7 +187,7 @@ def create(session: Session, spec: CampaignSpec, template: Template, now: dateti
         routing=route.routing,
         region=spec.region,
         stream=spec.stream,
-        options=dict(spec.options),
+        options=stored_options(spec.options, spec.max_parts),
         priority=spec.priority,
         weight=spec.weight,
         max_rate=spec.max_rate,

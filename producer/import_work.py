@@ -59,6 +59,7 @@ class Plan:
     accounts: Mapping[str, Account]
     senders: Mapping[str, str]
     options: Mapping[str, str]
+    max_parts: int
     validity: int | None
     steering: Steering
     position: int  # of the file's first message among those of the campaign, from 0
@@ -151,6 +152,7 @@ class Work:
             suppressed=(lambda number: int(number[1:]) in opted_out) if opted_out else frozenset(),
             check=self._choose,
             gsm7_only=plan.gsm7_only,
+            max_segments=plan.max_parts,
             zones=self._zoned,
         )
         self._audience = Audience(Template.parse(plan.template, missing=plan.missing), rules, seen)

@@ -29,6 +29,7 @@ from models.database import Database
 from models.imports import close_failed, close_stopped, take_back
 from models.moves import add_counts
 from models.number_index import add_numbers
+from models.options import adapter_options, max_parts
 from models.queries import note_event
 from models.states import CampaignState, MessageState
 from models.steering import steering_of
@@ -255,7 +256,8 @@ def plan_of(
         route=route,
         accounts=used,
         senders={name: sender_for(account, campaign.sender, route.senders) for name, account in used.items()},
-        options={str(name): str(value) for name, value in campaign.options.items()},
+        options=adapter_options(campaign.options),
+        max_parts=max_parts(campaign.options),
         validity=campaign.validity,
         steering=steering_of(campaign.steering),
         position=campaign.rows_accepted,

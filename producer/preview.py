@@ -210,6 +210,7 @@ class _Rehearsal:
             suppressed=self._suppressed(),
             check=self._choose,
             gsm7_only=spec.gsm7_only,
+            max_segments=spec.max_parts,
         )
         return self
 

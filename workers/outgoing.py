@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from models.options import adapter_options
 from models.queries import Due
 from models.segments import Encoding
 from models.tables import Campaign, Message, client_ref
@@ -38,4 +39,4 @@ def sought(row: Message, campaign: Campaign, now: datetime) -> Sought:
 
 
 def options_of(campaign: Campaign) -> dict[str, str]:
-    return {str(name): str(value) for name, value in campaign.options.items()}
+    return adapter_options(campaign.options)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from models.options import DEFAULT_PARTS, MOST_PARTS
 from models.states import CampaignState, CanaryState, MessageState
 from producer.api.steering_models import SteeringIn
 from producer.api.values import AccountName, Moment, Plain, Real, Reason, Sender, Short, Whole, YesNo, storable
@@ -105,6 +106,9 @@ class ContentIn(BaseModel):
         Field(max_length=50, description="Handed to the provider's adapter with every message; see its document"),
     ] = Field(default_factory=dict)
     validity: Annotated[Whole | None, Field(ge=1, le=MAX_VALIDITY, description="Seconds")] = None
+    max_parts: Annotated[
+        Whole, Field(ge=1, le=MOST_PARTS, description="A row whose text needs more parts is rejected")
+    ] = DEFAULT_PARTS
 
 
 _EXAMPLE: dict[str, JsonValue] = {
@@ -230,6 +234,7 @@ class CampaignOut(CampaignSummary):
     route: Annotated[Mapping[str, int], Field(description="Account to weight; 0: only by a rule or as failover")]
     routing: dict[str, JsonValue]
     options: Mapping[str, str]
+    max_parts: int
     weight: int
     max_rate: float | None
     failover: bool

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from models.options import adapter_options, max_parts
 from models.queries import counts, over_accounts
 from models.states import FINAL, CampaignState, MessageState
 from models.tables import Attempt, Batch, Campaign, CampaignEvent
@@ -41,7 +42,8 @@ def details(session: Session, campaign: Campaign, now: datetime) -> CampaignOut:
         template_version=campaign.template_version,
         routing=campaign.routing,
         route=campaign.route,
-        options=campaign.options,
+        options=adapter_options(campaign.options),
+        max_parts=max_parts(campaign.options),
         weight=campaign.weight,
         max_rate=campaign.max_rate,
         failover=campaign.failover,

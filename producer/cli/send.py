@@ -12,6 +12,7 @@ from uuid import UUID
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from models.options import DEFAULT_PARTS, MOST_PARTS
 from models.tables import Reject
 from producer import campaigns as use
 from producer import templates
@@ -36,6 +37,9 @@ TemplateText = Annotated[str, typer.Option(help='The text, as "Hi {{ name }}, yo
 TemplateName = Annotated[str | None, typer.Option(help="A named template instead, as welcome or welcome@3.")]
 Region = Annotated[str | None, typer.Option(help="Country (GB, DE …) of numbers without a country code.")]
 Missing = Annotated[str | None, typer.Option(help="Stands for missing values; else such rows are rejected.")]
+MaxParts = Annotated[
+    int, typer.Option(help="Reject rows whose text needs more parts than that.", min=1, max=MOST_PARTS)
+]
 Gsm7 = Annotated[bool, typer.Option("--gsm7", help="Write GSM-7's nearest characters where that is possible.")]
 
 SHOWN_REJECTS = 3
@@ -60,6 +64,7 @@ def send(
     region: Region = None,
     missing: Missing = None,
     gsm7: Gsm7 = False,
+    max_parts: MaxParts = DEFAULT_PARTS,
     validity: Annotated[int | None, typer.Option(help="Seconds after which a message is worthless.", min=60)] = None,
     priority: Annotated[str, typer.Option(help="high, normal or low.")] = "normal",
     max_rate: Annotated[float | None, typer.Option(help="At most so many messages a second, all accounts.")] = None,
@@ -93,7 +98,7 @@ def send(
             cap=cap, repeat=repeat,
         )  # fmt: skip
         spec = replace(
-            _content(context, file, route, sender, template, template_name, missing, gsm7, region, option),
+            _content(context, file, route, sender, template, template_name, missing, gsm7, max_parts, region, option),
             name=name or file.name, stream=stream, priority=priority, max_rate=max_rate, failover=failover,
             validity=validity, on_unknown=on_unknown, start_at=_moment(context, at, zone), steering=steered,
         )  # fmt: skip
@@ -152,13 +157,14 @@ def preview(
     region: Region = None,
     missing: Missing = None,
     gsm7: Gsm7 = False,
+    max_parts: MaxParts = DEFAULT_PARTS,
     option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the adapter.")] = None,
     row: Annotated[list[int] | None, typer.Option(help="Show this row of the file; may be given again.")] = None,
     as_json: Json = False,
 ) -> None:
     """What a file would become: rows, texts, parts, cost, time, warnings. Nothing is stored or sent."""
     with open_context() as context:
-        spec = _content(context, file, route, sender, template, template_name, missing, gsm7, region, option)
+        spec = _content(context, file, route, sender, template, template_name, missing, gsm7, max_parts, region, option)
         show_preview(context, spec, file, Hint(column=column, encoding=encoding), row or [], as_json=as_json)
 
 
@@ -178,13 +184,13 @@ def add(
 
 def _content(
     context: Context, file: Path, route: str, sender: str, template: str, template_name: str | None,
-    missing: str | None, gsm7: bool, region: str | None, option: list[str] | None,
+    missing: str | None, gsm7: bool, max_parts: int, region: str | None, option: list[str] | None,
 ) -> CampaignSpec:  # fmt: skip
     """What is said, by whom, through which accounts; the text of a named template is looked up."""
     chosen = read_route(route, context.accounts)
     spec = CampaignSpec(
         name=file.name, sender=sender, template=template, **_template(template_name), missing=missing,
-        gsm7_only=gsm7, region=region, route=chosen.accounts, routing=chosen.routing,
+        gsm7_only=gsm7, max_parts=max_parts, region=region, route=chosen.accounts, routing=chosen.routing,
         options=_options(option or []), source=file.name,
     )  # fmt: skip
     with context.database.read() as session:

@@ -55,6 +55,16 @@ def do(database: Database, what: str, campaign: UUID, *, at: float = 0.0) -> Cam
 ENDS = {"start": C.RUNNING, "pause": C.PAUSED, "cancel": C.CANCELLED, "resume": C.RUNNING}
 
 
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"max_parts": 0}, "max_parts"), ({"max_parts": 256}, "max_parts"), ({"options": {"max_parts": "25"}}, "options")],
+)
+def test_a_length_that_cannot_be_is_refused_at_its_place(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(CampaignError, match=f"^{field}: ") as caught:
+        check_spec(replace(SPEC, **change), ACCOUNTS, {"acme": Scripted()})
+    assert caught.value.field == field
+
+
 @pytest.mark.parametrize("state", list(C))
 @pytest.mark.parametrize("what", list(ENDS))
 def test_only_declared_moves_are_made_and_every_other_is_refused(database: Database, what: str, state: C) -> None:

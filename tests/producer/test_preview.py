@@ -53,6 +53,30 @@ def test_a_preview_and_the_import_come_to_the_same(database: Database) -> None:
     assert [(row.row_no, row.msisdn, row.account, row.text, row.segments) for row in found.rows] == stored
 
 
+LONG = "ж" * 700  # eleven parts
+
+
+def test_a_text_of_more_than_ten_parts_is_refused_with_what_to_do(database: Database) -> None:
+    found = preview(database, people(1), template=LONG, route={"qikli": 1})
+    assert found.reasons == {RejectCode.TEXT_TOO_LONG: 1}
+    [rejected] = found.rejected
+    assert rejected.reason == "the text needs 11 parts, the campaign allows 10: shorten it, or raise max_parts"
+
+
+@pytest.mark.parametrize(("most", "parts"), [(11, [11]), (10, []), (25, [11]), (1, [])])
+def test_how_long_a_text_may_be_is_the_campaigns_to_say(database: Database, most: int, parts: list[int]) -> None:
+    wanted: dict[str, Any] = {"template": LONG, "route": {"qikli": 1}, "max_parts": most}
+    assert [row.segments for row in preview(database, people(1), rows=(2,), **wanted).rows] == parts
+    campaign_id = draft(database, **wanted)
+    importer(database).run(campaign_id, io.BytesIO(people(1)))
+    assert [message.segments for message in messages_of(database, campaign_id)] == parts
+
+
+def test_what_the_provider_takes_at_most_is_not_overruled(database: Database) -> None:
+    found = preview(database, people(1), template="ж" * 1800, route={"qikli": 1}, max_parts=255)
+    assert found.reasons == {RejectCode.PROVIDER_RULE: 1}
+
+
 def test_the_row_that_was_asked_for_is_shown(database: Database) -> None:
     found = Previewer(database, ACCOUNTS, PROVIDERS).run(spec(), io.BytesIO(people(500)), rows=[400], shown=1)
     assert [(row.row_no, row.text) for row in found.rows] == [(2, "Hi P0"), (400, "Hi P398")]

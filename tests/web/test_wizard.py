@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
+from models.options import max_parts
 from models.states import CampaignState
 from models.tables import ApiKey, Campaign, Draft, DraftPiece, Message, Reject
 from producer import drafts
@@ -582,6 +583,7 @@ async def test_settings_of_every_kind_reach_the_campaign(desk: Desk) -> None:
         "canary": "10", "share": "90", "wait": "1", "wait-unit": "hours", "codes": "27, DLT-*", "errors": "20",
         "last": "50", "most": "3", "period": "1", "period-unit": "days", "repeat": "30", "repeat-unit": "minutes",
         "allow": "GB, ie", "validity": "2", "validity-unit": "hours", "on_unknown": "resend",
+        "max_parts": "25",
     }  # fmt: skip
     making = await maker(desk)
     page = text_of(await making.prepare(time=fields))
@@ -590,6 +592,7 @@ async def test_settings_of_every_kind_reach_the_campaign(desk: Desk) -> None:
         "100 messages every 15 minutes",
         "United Kingdom, Ireland",
         "at most 3 in 1 day",
+        "25 parts",
     ):
         assert text in page.replace("\N{NARROW NO-BREAK SPACE}", " ")
     await making.start("draft")
@@ -602,6 +605,8 @@ async def test_settings_of_every_kind_reach_the_campaign(desk: Desk) -> None:
         "caps": {"most": 3, "period": 86400, "repeat": 1800},
     }
     assert campaign.steering == expected
+    assert max_parts(campaign.options) == 25
+    assert "25 parts" in text_of(await making.visitor.http.get(f"/campaigns/{campaign.id}"))
     assert (dict(campaign.route), campaign.failover) == ({"qikli": 30, "quicksms": 70}, False)
     assert campaign.routing == {"senders": {"quicksms": "Shop"}, "allow": ["GB", "IE"]}
     assert (campaign.max_rate, campaign.priority, campaign.validity, campaign.on_unknown) == (

@@ -199,6 +199,14 @@ def test_a_request_without_an_answer_is_unknown_and_never_sent_again(world: Worl
     assert len(world.line.sent) == 2
 
 
+def test_an_adapter_sees_its_options_and_none_of_the_campaigns_own(world: World) -> None:
+    seen: dict[str, Outgoing] = {}
+    world.provider.outcome = lambda message: Accepted(seen.setdefault(message.id, message).id)
+    sent = world.campaign(1, options={"entity_id": "7", "max_parts": 25})
+    world.submit(sent.batch)
+    assert seen[str(sent.message)].options == {"entity_id": "7"}
+
+
 def test_an_unknown_outcome_does_not_keep_the_refusal_of_an_earlier_attempt(world: World) -> None:
     world.provider.outcome = lambda message: refuse(FailureClass.THROTTLED, retry_after=1.0)
     sent = world.campaign(1)

@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from models.options import DEFAULT_PARTS
 from models.steering import Pacing, Spread, Steering
 from models.tables import Draft
 from producer import drafts
@@ -173,6 +174,8 @@ def settings_of(spec: CampaignSpec) -> Iterator[tuple[str, str]]:
         yield "At most", f"{spec.max_rate:g} messages a second"
     if spec.validity is not None:
         yield "Worth sending", f"for {span(spec.validity)}"
+    if spec.max_parts != DEFAULT_PARTS:
+        yield "Longest text", f"{spec.max_parts} parts"
     if not spec.failover:
         yield "Failover", "off: messages wait for their account"
     if spec.on_unknown == "resend":

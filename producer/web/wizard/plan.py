@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from config.accounts import Account
+from models.options import DEFAULT_PARTS, MOST_PARTS
 from models.steering import MOST_MESSAGES, MOST_SECONDS
 from producer.campaigns import MAX_VALIDITY
 from producer.web.wizard.countries import is_country
@@ -52,6 +53,7 @@ def plan_of(fields: Mapping[str, str], accounts: Mapping[str, Account], now: dat
         "on_unknown": "resend" if form.text("on_unknown") == "resend" else "give_up",
         "max_rate": form.number("max_rate", 0.01, 1e6),
         "validity": form.span("validity", MAX_VALIDITY),
+        "max_parts": form.whole("max_parts", 1, MOST_PARTS) or DEFAULT_PARTS,
         "start_at": _start_at(form, now) if start == "at" else None,
         "steering": dict(_steering(form)),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -39,6 +40,20 @@ async def test_variables_and_references_of_inline_recipients_reach_their_message
         query = select(Message.text, Message.reference).order_by(Message.row_no)
         assert session.execute(query).all() == [("Hi P0", "r0"), ("Hi P1", "r1")]
     assert (await desk.submit.get(f"/v1/campaigns/{campaign_id}")).json()["rows_total"] == 2
+
+
+async def test_how_many_parts_a_text_may_have_is_kept_and_shown_beside_the_providers_options(desk: Desk) -> None:
+    wanted = campaign(recipients=people(1), template="ж" * 700, max_parts=25)
+    made = (await desk.submit.post("/v1/campaigns", json=wanted)).json()
+    assert (made["rows_accepted"], made["max_parts"], made["options"]) == (1, 25, {})
+    usual = (await desk.submit.post("/v1/campaigns", json=campaign())).json()
+    assert (usual["max_parts"], usual["options"]) == (10, {})
+
+
+@pytest.mark.parametrize("wrong", [{"max_parts": 0}, {"max_parts": 256}, {"options": {"max_parts": "25"}}])
+async def test_a_length_that_cannot_be_is_refused_at_its_place(desk: Desk, wrong: dict[str, Any]) -> None:
+    answer = await desk.submit.post("/v1/campaigns", json=campaign(**wrong))
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"#/{next(iter(wrong))}")
 
 
 async def test_a_bad_row_is_listed_and_harms_no_other(desk: Desk) -> None:
