@@ -311,15 +311,13 @@ class Sought:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Accepted after all. `candidates` oldest first: the first whose id is not linked to another message is ours."""
-
-    candidates: Sequence[Report]
-
-
-@dataclass(frozen=True, slots=True)
 class NotThere:
-    """Asked, and the provider does not have it (yet): proof only after the last look, and only for `LookUpBy.QUERY`."""
+    """Asked, and the provider does not have it (yet): proof only after the last look, and only for `LookUpBy.QUERY`.
+
+    `others`: ids of what the provider shows in its stead. While one of them is linked to no message of ours it may be
+    this one, changed on its way, and absence is not proven."""
+
+    others: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +326,15 @@ class NoAnswer:
 
     reason: str
     signal: Signal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Accepted after all. `candidates` oldest first: the first whose id is not linked to another message is ours.
+    `otherwise`: what is known where every one of them is another message's."""
+
+    candidates: Sequence[Report]
+    otherwise: NotThere | NoAnswer = NotThere()
 
 
 Sighting = Found | NotThere | NoAnswer

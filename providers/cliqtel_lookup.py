@@ -1,7 +1,9 @@
 """How Cliqtel lets us learn what became of a message without an answer: search the list, compare, decide.
 
 There is no client reference, so a message is known again by sender, recipient, text and time. Saying "not there" leads
-to a second submit, so everything doubtful is said to be no answer instead.
+to a second submit, so everything doubtful is said to be no answer instead. A text may be changed on its way (a line
+about opting out added, letters dropped): a row of the same two numbers and the same minutes is another message only
+where its id is known to be another's, which the adapter cannot know and so passes on.
 Source: Cliqtel SMS API Reference, "List Messages".
 """
 
@@ -16,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from models.states import MessageState
 from providers.base import Found, NoAnswer, NotThere, Report, Sighting, Sought
 from providers.cliqtel_reports import read_row
-from providers.shared import digits, timestamp, whole
+from providers.shared import digits, text, timestamp, whole
 from providers.wire import Reply
 
 Row = Mapping[str, object]
@@ -45,13 +47,19 @@ def sighting(one: Sought, rows: Sequence[object], from_number: str | None, windo
     """
     near = [row for row in rows if isinstance(row, dict) and _near(one, row, from_number, window)]
     candidates = [report for row in _same_text(one, near) if (report := _candidate(row))]
-    if candidates:
-        return Found([report for _, report in sorted(candidates, key=lambda found: found[0])])
-    if any(not isinstance(row, dict) for row in rows) or any(_doubtful(one, row) for row in near):
+    absence = _absence(rows, near, window, drift)
+    if not candidates:
+        return absence
+    return Found([report for _, report in sorted(candidates, key=lambda found: found[0])], absence)
+
+
+def _absence(rows: Sequence[object], near: Sequence[Row], window: Window, drift: float) -> NotThere | NoAnswer:
+    """What it proves that no row is this message by its text."""
+    if any(not isinstance(row, dict) for row in rows) or any(_unreadable(row) for row in near):
         return NoAnswer("the list holds a row that may be this message but cannot be read")
     if abs(drift) > window.skew / 2:
         return NoAnswer(f"the clocks differ by {drift:.0f} s: absence would prove nothing")
-    return NotThere()
+    return NotThere(frozenset(number for row in near if (number := text(row, "id"))))
 
 
 def _near(one: Sought, row: Row, from_number: str | None, window: Window) -> bool:
@@ -73,16 +81,17 @@ def _same_text(one: Sought, near: Sequence[Row]) -> Sequence[Row]:
     return exact or [row for row, body in whole_rows if ours and _letters(body) == ours]
 
 
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip()
+def _plain(said: str) -> str:
+    return unicodedata.normalize("NFC", said.replace("\r\n", "\n")).strip()
 
 
-def _letters(text: str) -> str:
-    return "".join(ch for ch in unicodedata.normalize("NFKD", text) if ch.isalnum())
+def _letters(said: str) -> str:
+    return "".join(ch for ch in unicodedata.normalize("NFKD", said) if ch.isalnum())
 
 
-def _doubtful(one: Sought, row: Row) -> bool:
-    return not isinstance(row.get("body"), str) or not digits(row.get("to")) or bool(_same_text(one, [row]))
+def _unreadable(row: Row) -> bool:
+    """It cannot be compared, or it has no id by which it could be known as another message's."""
+    return not isinstance(row.get("body"), str) or not digits(row.get("to")) or _candidate(row) is None
 
 
 def _candidate(row: Row) -> tuple[tuple[datetime, int], Report] | None:

@@ -24,7 +24,7 @@ from config.settings import SettingsError
 from models.database import DatabaseError
 from models.states import ACCEPTED_ONCE, FINAL, MessageState
 from models.tables import Campaign, Message
-from providers.base import Found, LookUpBy, NotThere, Report, Sighting, Sought
+from providers.base import Found, LookUpBy, NoAnswer, NotThere, Report, Sighting, Sought
 from workers.charged import look_up
 from workers.command import command_runtime
 from workers.outgoing import sought
@@ -71,18 +71,27 @@ class Compared:
 def compare(ours: Ours, sighting: Sighting | None, *, absence_proves: bool) -> tuple[Said, str]:
     """What a provider showed, against what we hold. The sentence says what differs. Pure."""
     match sighting:
-        case Found(candidates=candidates):
+        case Found(candidates=candidates, otherwise=otherwise):
             fitting = [one for one in candidates if None in {one.provider_id, ours.provider_id}]
             fitting += [one for one in candidates if one.provider_id == ours.provider_id]
+            if not fitting and _may_be_among(ours, otherwise):
+                return Said.SILENT, ""
             if not fitting:
                 return Said.OTHER, f"is {ours.provider_id} with us, and {candidates[0].provider_id} there"
             return _of_state(ours, fitting[-1])
         case NotThere() if ours.state not in ACCEPTED_ONCE:
             return Said.SAME, ""
-        case NotThere() if absence_proves:
+        case NotThere() if absence_proves and not _may_be_among(ours, sighting):
             return Said.OTHER, f"is {ours.state} with us, and not there"
         case _:
             return Said.SILENT, ""
+
+
+def _may_be_among(ours: Ours, absence: NotThere | NoAnswer) -> bool:
+    """Whether the message may be one of those that the provider shows with another text."""
+    if isinstance(absence, NoAnswer):
+        return False
+    return bool(absence.others) if ours.provider_id is None else ours.provider_id in absence.others
 
 
 def _of_state(ours: Ours, theirs: Report) -> tuple[Said, str]:

@@ -1,14 +1,15 @@
 """Finding out what became of messages whose outcome is unknown, each provider in its own way.
 
 Nothing here guesses. Found at the provider: its id and state are adopted. Proven absent, where the provider's answer
-is a proof: back to `queued`. Otherwise the message stays `unknown` until a report comes or the provider's memory ends;
-then the campaign's policy decides, and every report says so.
+is a proof and everything it shows instead belongs to other messages: back to `queued`. Otherwise the message stays
+`unknown` until a report comes or the provider's memory ends; then the campaign's policy decides, and every report says
+so.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -54,6 +55,7 @@ from workers.toll import ACCOUNT_HORIZON, Toll, sender_budget
 log = structlog.get_logger("drumline.resolve")
 
 AT_ONCE = 50  # unknown messages taken in one run
+LONGEST_DOUBT: Final = 3600.0  # seconds between two looks at what only a person can tell apart
 SENT_AGAIN: Final = "never proven; sent again as the campaign says"
 """The line in the history of a message that may arrive twice because its campaign wants it so."""
 
@@ -146,6 +148,7 @@ class Step:
     decision: Decision | None = None
     look_at: datetime | None = None
     looks: int = 0
+    doubt: bool = False  # what the provider shows may be this message with a changed text
 
 
 def _wait_on(case: Case, policy: LookUpPolicy, now: datetime) -> Step:
@@ -170,7 +173,9 @@ def judge(
             ours = next((c for c in candidates if c.provider_id is None or c.provider_id not in linked), None)
             if ours is not None:
                 return Step(case, _adopt(case, ours, now, rules))
-            return _absent(case, policy, now)
+            return judge(case, sighting.otherwise, linked, policy, now, rules)
+        case NotThere(others=others) if others - linked:
+            return _in_doubt(case, policy, now)
         case NotThere():
             return _absent(case, policy, now)
         case NoAnswer():
@@ -181,6 +186,15 @@ def _unanswered(case: Case, now: datetime, rules: Rules) -> datetime:
     """Soon at first, then the later the longer nobody could say anything: looks cost the account's allowance, too."""
     age = (now - case.attempted_at).total_seconds()
     return now + timedelta(seconds=max(rules.look_again, min(age * UNANSWERED_SHARE, UNANSWERED_MOST)))
+
+
+def _in_doubt(case: Case, policy: LookUpPolicy, now: datetime) -> Step:
+    """Something is there that belongs to no message of ours, and may be this one with a changed text. It rarely gets
+    better, so the waits grow: each as long as the time since the attempt, an hour at most."""
+    step = _wait_on(case, policy, now)
+    age = (now - case.attempted_at).total_seconds()
+    later = now + timedelta(seconds=min(age, LONGEST_DOUBT)) if absence_counts(case, policy, now) else now
+    return replace(step, look_at=max(step.look_at or now, later), doubt=True)
 
 
 def _absent(case: Case, policy: LookUpPolicy, now: datetime) -> Step:
@@ -231,29 +245,37 @@ def _judge_all(
     asked: datetime,
     now: datetime,
 ) -> None:
-    """One after the other, so that one candidate is never adopted twice."""
+    """One after the other, so that one candidate is never adopted twice; what is found first, so that a row which one
+    message takes is no other's doubt."""
     linked = set(_linked(session, account.name, sightings))
     policy, rules = account.policy, account.rules
     steps: list[Step] = []
-    for case in cases:
+    for case in sorted(cases, key=lambda one: not isinstance(sightings.get(one.message.id), Found)):
         sighting = sightings.get(case.message.id, NoAnswer("the look-up left it out"))
         step = judge(case, sighting, frozenset(linked), policy, asked, rules)
         steps.append(step)
         if step.decision and (adopted := step.decision.values.get("provider_id")):
             linked.add(adopted)
     _apply(session, steps, now)
+    if doubts := sum(step.doubt for step in steps):
+        why = "between the same numbers the provider lists texts that belong to none of our messages"
+        log.warning("look_up_in_doubt", account=account.name, messages=doubts, why=why)
 
 
 def _linked(session: Session, account: str, sightings: Mapping[str, Sighting]) -> list[str]:
-    ids = [
-        candidate.provider_id
-        for sighting in sightings.values()
-        if isinstance(sighting, Found)
-        for candidate in sighting.candidates
-        if candidate.provider_id
-    ]
+    ids = {shown for sighting in sightings.values() for shown in _shown(sighting)}
     query = select(Message.provider_id).where(Message.account == account, Message.provider_id.in_(ids))
     return [found for found in session.execute(query).scalars() if found] if ids else []
+
+
+def _shown(sighting: Sighting) -> Iterator[str]:
+    """Ids of everything at the provider that this sighting is about."""
+    match sighting:
+        case Found(candidates=candidates, otherwise=otherwise):
+            yield from (one.provider_id for one in candidates if one.provider_id)
+            yield from _shown(otherwise)
+        case NotThere(others=others):
+            yield from others
 
 
 # --- replaying -------------------------------------------------------------------------------------------------------

@@ -661,7 +661,6 @@ async def test_several_fitting_rows_come_oldest_first() -> None:
 OTHER_ROWS: list[tuple[str, dict[str, object]]] = [
     ("another recipient", {"to": "+31612345679"}),
     ("another sender", {"from": "+12025550106"}),
-    ("another text", {"body": "Your order #1235 has shipped!"}),
     ("incoming", {"direction": "inbound"}),
     ("long before", {"created_at": "2026-04-03T10:13:24+00:00"}),
     ("long after", {"created_at": "2026-04-03T10:17:56+00:00"}),
@@ -671,6 +670,24 @@ OTHER_ROWS: list[tuple[str, dict[str, object]]] = [
 @pytest.mark.parametrize(("label", "change"), OTHER_ROWS, ids=[case[0] for case in OTHER_ROWS])
 async def test_what_is_surely_another_message_is_not_there(label: str, change: dict[str, object]) -> None:
     assert (await look(Line(listed(row(**change))), seek()))[ONE.id] == NotThere()
+
+
+@pytest.mark.parametrize("body", [ONE.text + " Reply STOP to opt out", "Your order has shipped!", "Hello"])
+async def test_another_text_between_the_same_numbers_is_absence_only_where_its_id_is_another_messages(
+    body: str,
+) -> None:
+    assert (await look(Line(listed(row(body=body))), seek()))[ONE.id] == NotThere(frozenset({"42"}))
+
+
+async def test_where_every_candidate_is_another_messages_the_other_texts_still_count() -> None:
+    rows = [row(42), row(43, body=ONE.text + " Reply STOP to opt out")]
+    found = (await look(Line(listed(*rows)), seek()))[ONE.id]
+    assert isinstance(found, Found)
+    assert [candidate.provider_id for candidate in found.candidates] == ["42"]
+    assert found.otherwise == NotThere(frozenset({"42", "43"}))
+    found = (await look(Line(listed(row(42), row(43, body=None))), seek()))[ONE.id]
+    assert isinstance(found, Found)
+    assert isinstance(found.otherwise, NoAnswer)
 
 
 SAME_ROWS: list[tuple[str, dict[str, object]]] = [
@@ -693,6 +710,7 @@ DOUBTS: list[tuple[str, Reply | Exception]] = [
     ("row without text", listed(row(body=None))),
     ("row without recipient", listed(row(to=None))),
     ("row without id", listed(row(None))),
+    ("row of another text without id", listed(row(None, body="Hello"))),
     ("no row at all", listed("?")),
     ("clocks differ", listed(Date="Fri, 03 Apr 2026 10:20:00 GMT")),
     ("page", answer(200, "<html>")),
@@ -726,7 +744,7 @@ async def test_different_texts_between_the_same_numbers_are_told_apart() -> None
     line = Line(listed(row(42), row(43, body="Second")))
     sightings = await look(line, seek(one(id="a")), seek(one(id="b", text="Second")), seek(one(id="c", text="Third")))
     assert [sightings[key].candidates[0].provider_id for key in "ab"] == ["42", "43"]  # type: ignore[union-attr]  # Found
-    assert sightings["c"] == NotThere()
+    assert sightings["c"] == NotThere(frozenset({"42", "43"}))
 
 
 async def test_after_a_throttle_nobody_else_is_asked() -> None:

@@ -63,6 +63,17 @@ def test_of_several_sightings_the_one_with_our_id_counts() -> None:
     assert compare(ours(S.DELIVERED), two, absence_proves=True)[0] is Said.SAME
 
 
+@pytest.mark.parametrize(
+    ("others", "known", "said"),
+    [({"x-1"}, "x-1", Said.SILENT), ({"x-2"}, "x-1", Said.OTHER), ({"x-2"}, None, Said.SILENT)],
+)
+def test_what_may_be_there_with_another_text_is_not_said_to_be_missing(
+    others: set[str], known: str | None, said: Said
+) -> None:
+    absence = NotThere(frozenset(others))
+    assert compare(ours(S.DELIVERED, known), absence, absence_proves=True)[0] is said
+
+
 def policy(by: LookUpBy) -> LookUpPolicy:
     return LookUpPolicy(by, (5.0,), True, 3600.0)
 

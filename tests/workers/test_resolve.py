@@ -174,6 +174,65 @@ def test_one_candidate_is_never_adopted_twice(make_world: MakeWorld) -> None:
     assert case.world.states()[2] is S.UNKNOWN, "linked to others already: that is no sighting of this one"
 
 
+def test_what_belongs_to_no_message_of_ours_may_be_this_one_and_it_is_never_sent_again(make_world: MakeWorld) -> None:
+    """The provider changed the text: nothing it shows looks like ours, and what it shows is nobody's."""
+    case = unknown_world(make_world, LookUpBy.QUERY)
+    case.sees(lambda sought: NotThere(frozenset({"x-7"})))
+    for _ in range(11):
+        case.look(300)
+        assert case.row.state is S.UNKNOWN
+    assert len(case.world.line.sent) == 1
+
+
+def test_doubt_that_stays_is_looked_into_ever_more_rarely(make_world: MakeWorld) -> None:
+    case = unknown_world(make_world, LookUpBy.QUERY)
+    case.sees(lambda sought: NotThere(frozenset({"x-7"})))
+    looks = sum(case.look(20) for _ in range(170))
+    assert looks <= 9
+    assert case.row.not_before <= case.world.clock() + timedelta(hours=1)
+
+
+def test_other_texts_of_known_messages_do_not_stand_in_the_way_of_absence(make_world: MakeWorld) -> None:
+    case = unknown_world(make_world, LookUpBy.QUERY)
+    other = case.world.campaign(1)
+    case.world.submit(other.batch)
+    known = case.world.message(other.message).provider_id or ""
+    case.sees(lambda sought: NotThere(frozenset({known})))
+    for at in (6, 25, 90):
+        case.look(at)
+    assert case.row.state is S.QUEUED
+
+
+def test_candidates_of_others_and_one_more_row_of_nobody_prove_nothing(make_world: MakeWorld) -> None:
+    case = unknown_world(make_world, LookUpBy.QUERY)
+    other = case.world.campaign(1)
+    case.world.submit(other.batch)
+    known = case.world.message(other.message).provider_id or ""
+    taken = [Report("d", S.SUBMITTED, provider_id=known)]
+    case.sees(lambda sought: Found(taken, NotThere(frozenset({known, "x-7"}))))
+    for at in (6, 25, 90):
+        case.look(at)
+        assert case.row.state is S.UNKNOWN
+    case.sees(lambda sought: Found(taken, NotThere(frozenset({known}))))
+    case.look(300)
+    assert case.row.state is S.QUEUED
+
+
+def test_what_one_message_takes_is_no_doubt_of_another_in_the_same_look(make_world: MakeWorld) -> None:
+    case = unknown_world(make_world, LookUpBy.QUERY, 2)
+    second = case.sent.messages[1]
+    case.sees(
+        lambda sought: (
+            found("x-1")
+            if sought.message.id == str(second) and sought.looks == 2
+            else NotThere(frozenset({"x-1"}) if sought.looks == 2 else frozenset())
+        )
+    )
+    for at in (6, 25, 90):
+        case.look(at)
+    assert case.world.states() == [S.QUEUED, S.SUBMITTED]
+
+
 def test_a_message_is_looked_for_by_one_worker_at_a_time(make_world: MakeWorld) -> None:
     case = unknown_world(make_world, LookUpBy.QUERY)
     asked: list[int] = []
