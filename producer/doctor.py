@@ -118,11 +118,17 @@ def _check_account(account: Account, configured: Settings) -> Iterator[Finding]:
     yield ok(account.name, f"{account.provider} at {account.base_url}, up to {provider.max_recipients} a request")
     if not account.limits:
         fix = f"set accounts.{account.name}.limits to what the provider allows (docs/providers/{account.provider}.md)"
-        yield warning(account.name, "no limits: requests leave as fast as they can", fix)
+        yield warning(account.name, f"no limits: {_unlimited(account, provider)} leave as fast as they can", fix)
     if account.timeout >= configured.lease_seconds:
         said = f"timeout {account.timeout:g} s is not below the lease of {configured.lease_seconds:g} s"
         yield wrong(account.name, said, "lower the account's timeout, or raise DRUMLINE_LEASE_SECONDS")
     yield from _check_reports(account, provider, configured.public_url)
+
+
+def _unlimited(account: Account, provider: Provider) -> str:
+    """What an account without `limits` does not hold back. Polls may have a limit of their own, or a documented one."""
+    documented = () if provider.shares_poll_budget else provider.read_limits
+    return "submits" if (documented if account.poll_limits is None else account.poll_limits) else "requests"
 
 
 def _check_reports(account: Account, provider: Provider, public_url: str) -> Iterator[Finding]:

@@ -361,6 +361,13 @@ class AccountSettings:
     poll_limit: int | None = None  # rows per page
 
 
+class ReadLimit(NamedTuple):
+    """At most `limit` requests in any `per` seconds."""
+
+    limit: int
+    per: float
+
+
 @dataclass(frozen=True, slots=True)
 class LookUpPolicy:
     """When to look (seconds after the attempt) and when absence counts. `proves_absence` False: never."""
@@ -384,6 +391,7 @@ class Provider(Protocol):
     report_deadline: float  # seconds after submit (beyond validity) when a missing report is final
     look_up_policy: LookUpPolicy
     shares_poll_budget: bool  # polls and look-ups count against the submit limits
+    read_limits: Sequence[ReadLimit]  # documented for polls and look-ups alone; an account may say otherwise
 
     def check(self, message: Outgoing) -> Failure | None:
         """What the provider would refuse, said before the wire. None: nothing to object."""

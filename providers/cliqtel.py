@@ -30,6 +30,7 @@ from providers.base import (
     Parsed,
     Push,
     Raw,
+    ReadLimit,
     Sighting,
     Signal,
     Sought,
@@ -92,6 +93,7 @@ class Cliqtel:
     no_report_note: str | None = None
     report_deadline = 259_200.0
     shares_poll_budget = True
+    read_limits: Sequence[ReadLimit] = ()
 
     def __init__(self, settings: AccountSettings, clock: Clock = lambda: datetime.now(UTC)) -> None:
         options = Options(settings.options)

@@ -37,6 +37,7 @@ from providers.base import (
     Parsed,
     Push,
     Raw,
+    ReadLimit,
     Refused,
     Report,
     ServerTrouble,
@@ -96,6 +97,7 @@ class Generic:
     no_report_note: str | None = None
     report_deadline = 3 * 86_400.0
     shares_poll_budget = True  # nothing says otherwise
+    read_limits: Sequence[ReadLimit] = ()
 
     def __init__(self, settings: AccountSettings) -> None:
         self._settings = settings

@@ -24,6 +24,7 @@ from providers.base import (
     Parsed,
     Push,
     Raw,
+    ReadLimit,
     Sighting,
     Signal,
     Sought,
@@ -47,7 +48,8 @@ class Qikberry:
     credential_names: ClassVar[Sequence[str]] = ("access_token",)
     pulls = True
     report_deadline = 72 * 3600.0
-    shares_poll_budget = False  # only GET requests are limited (1000 a minute), and submits are POST
+    shares_poll_budget = False  # only GET requests are limited, and submits are POST
+    read_limits: Sequence[ReadLimit] = (ReadLimit(1000, 60.0),)  # "All GET requests", all paths together
 
     max_recipients: int
     pushes: bool

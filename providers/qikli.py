@@ -37,6 +37,7 @@ from providers.base import (
     Parsed,
     Push,
     Raw,
+    ReadLimit,
     Report,
     Sighting,
     Signal,
@@ -104,6 +105,7 @@ class Qikli:
     no_report_note: str | None = None
     report_deadline = 2 * DAY  # reports are kept for 48 hours
     shares_poll_budget = False
+    read_limits: Sequence[ReadLimit] = ()
 
     def __init__(self, settings: AccountSettings) -> None:
         user, password = credential(settings, "username"), credential(settings, "password")

@@ -27,6 +27,7 @@ from providers.base import (
     Parsed,
     Push,
     Raw,
+    ReadLimit,
     ServerTrouble,
     Sighting,
     Signal,
@@ -72,6 +73,7 @@ class QuickSms:
     pushes: bool
     report_deadline = 7200.0
     shares_poll_budget = False
+    read_limits: Sequence[ReadLimit] = ()
 
     def __init__(self, settings: AccountSettings, clock: Clock = utc_now) -> None:
         # the document prints base URL and endpoint as one in its samples

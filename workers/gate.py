@@ -21,7 +21,7 @@ from providers.wire import NotSent, WireError
 from workers.breaker import Allowed, CircuitBreaker, Decision, Denied, FailureKind, OpenKind, Probe
 from workers.rate_limit import RateLimiter
 from workers.rate_permits import PastCost, Permit, Verdict, WaitReason
-from workers.rate_rules import Budget, Cost, poll_budget, submit_budget
+from workers.rate_rules import Budget, Cost, own_poll_budget, submit_budget
 from workers.redis_scripts import CoordinationLost
 from workers.toll import CAMPAIGN, SENDER, Toll
 
@@ -341,7 +341,7 @@ def make_gates(runtime: Runtime, account: Account, provider: Provider) -> Gates:
     if account.poll_limits is None and provider.shares_poll_budget:
         both = Gate(account.name, submitting, limiter, breaker, changed=changed)
         return Gates(both, both)
-    polling = Budget(account.name, (), "poll") if account.poll_limits is None else poll_budget(account)
+    polling = own_poll_budget(account, provider.read_limits)
     return Gates(
         Gate(account.name, submitting, limiter, breaker, [polling], changed),
         Gate(account.name, polling, limiter, breaker, [submitting], changed),

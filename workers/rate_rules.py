@@ -6,6 +6,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from config.accounts import Account, Counts, Limit
+from providers.base import ReadLimit
 
 SHORTEST_MARGIN = 0.025
 LONGEST_MARGIN = 0.200
@@ -77,11 +78,13 @@ def submit_budget(account: Account) -> Budget:
     return Budget(account.name, windows_of(account.limits))
 
 
-def poll_budget(account: Account) -> Budget:
-    """What polls and look-ups share: the same as submitting, unless the account has limits of their own for them."""
-    if account.poll_limits is None:
-        return submit_budget(account)
-    return Budget(account.name, windows_of(account.poll_limits), name="poll")
+def own_poll_budget(account: Account, documented: Sequence[ReadLimit]) -> Budget:
+    """What polls and look-ups share where they are counted apart: as the account says (an empty list: no limit), else
+    as the provider documents it."""
+    limits = account.poll_limits
+    if limits is None:
+        limits = tuple(Limit(one.limit, one.per) for one in documented)
+    return Budget(account.name, windows_of(limits), name="poll")
 
 
 def windows_of(limits: Sequence[Limit]) -> tuple[Window, ...]:

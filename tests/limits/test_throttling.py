@@ -18,6 +18,7 @@ from tests.limits.conftest import MakeCluster, Sandbox, account
 from tests.support.cluster import Ask, Cluster
 from workers.gate import Cost, Door, Gate, Pass, Wait
 from workers.rate_permits import LimitSnapshot
+from workers.rate_rules import Budget, Window
 
 FORMS: list[tuple[dict[str, Any], float, float]] = [
     ({"form": "seconds", "seconds": 7}, 5.0, 7.0),
@@ -73,6 +74,13 @@ def test_after_the_block_the_rate_ramps_up_and_the_message_leaves(sandbox: Sandb
     work.run(15.0, until=lambda: work.left(campaign) == 20)
     assert {(row.state, row.tries) for row in work.messages(campaign)} == {(MessageState.SUBMITTED, 0)}
     assert box.throttled("quicksms") == 1  # the one we asked for
+
+
+def test_polls_keep_the_documented_limit_where_the_account_says_nothing(sandbox: Sandbox, cluster: MakeCluster) -> None:
+    box = sandbox()
+    work = cluster([account(box, "qikberry", Limit(50, 1.0))], workers=1)
+    opened = work.runtimes[0].run(work.runtimes[0].account("qikberry"))
+    assert opened.poll_gate.budget == Budget("qikberry", (Window(1000, 60.0),), name="poll")
 
 
 @pytest.fixture

@@ -94,6 +94,27 @@ def test_an_account_without_limits_is_warned_of(tmp_path: Path) -> None:
     assert "docs/providers/qikli.md" in one(examined(tmp_path, toml), "main", Verdict.WARNING).fix
 
 
+QIKBERRY = """
+[accounts.main]
+provider = "qikberry"
+base_url = "https://alerts.qikberry.com/api/v2/"
+credentials = { access_token = "DOCTOR_KEY" }
+options = { service = "T" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("", "submits leave"),
+        ("poll_limits = []", "requests leave"),
+        ('poll_limits = [{limit = 1, per = "1s"}]', "submits"),
+    ],
+)
+def test_the_warning_of_no_limits_speaks_of_what_is_not_limited(tmp_path: Path, more: str, said: str) -> None:
+    assert said in one(examined(tmp_path, QIKBERRY + more), "main", Verdict.WARNING).said
+
+
 PUSHED = """
 [accounts.push]
 provider = "quicksms"

@@ -24,6 +24,7 @@ def test_it_is_a_provider_and_is_found() -> None:
     provider: Provider = adapter()
     assert PROVIDERS["qikberry"] is type(provider)
     assert (provider.max_recipients, provider.pulls, provider.shares_poll_budget) == (100, True, False)
+    assert list(provider.read_limits) == [(1000, 60.0)], "all GET requests together, as the provider documents it"
 
 
 # --- requests --------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from providers.base import (
     Parsed,
     Push,
     Raw,
+    ReadLimit,
     Sighting,
     Signal,
     Sought,
@@ -48,6 +49,7 @@ class Scripted:
     no_report_note: str | None = None
     report_deadline = 7200.0
     shares_poll_budget = False
+    read_limits: Sequence[ReadLimit] = ()
 
     def __init__(self, *, max_recipients: int = 1, policy: LookUpPolicy = QUERY, pulls: bool = True) -> None:
         self.max_recipients = max_recipients

@@ -2,14 +2,16 @@
 
 import heapq
 import random
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 
 from config.accounts import Account, Counts, Limit
+from providers.base import ReadLimit
 from tests.support.limit_model import most_in_any_window
 from tests.workers.test_rate_limit import another, virtual
-from workers.rate_rules import Budget, Cost, Window, plan_pace, poll_budget, submit_budget
+from workers.rate_rules import Budget, Cost, Window, own_poll_budget, plan_pace, submit_budget
 
 CLIQTEL = (Window(60, 60), Window(10, 1, Counts.MESSAGES))
 QUICKSMS = (Window(1000, 60),)
@@ -90,9 +92,12 @@ def test_a_cost_that_is_none_is_refused(wrong: tuple[int, int, int]) -> None:
         Cost(*wrong)
 
 
-def test_polls_share_the_budget_unless_the_account_gives_them_their_own() -> None:
-    shared = Account("a", "cliqtel", "https://a.test", limits=(Limit(60, 60.0), Limit(10, 1.0, Counts.MESSAGES)))
-    apart = Account("b", "qikberry", "https://b.test", limits=(Limit(10, 1.0),), poll_limits=(Limit(1000, 60.0),))
-    assert submit_budget(shared) == poll_budget(shared) == Budget("a", CLIQTEL)
-    assert submit_budget(apart) == Budget("b", (Window(10, 1.0),))
-    assert poll_budget(apart) == Budget("b", QUICKSMS, name="poll")
+def test_polls_that_are_counted_apart_keep_what_the_account_says_or_else_what_is_documented() -> None:
+    silent = Account("b", "qikberry", "https://b.test", limits=(Limit(10, 1.0),))
+    documented = (ReadLimit(1000, 60.0),)
+    assert submit_budget(silent) == Budget("b", (Window(10, 1.0),))
+    assert own_poll_budget(silent, documented) == Budget("b", QUICKSMS, name="poll")
+    assert own_poll_budget(silent, ()) == Budget("b", (), name="poll")
+    raised = replace(silent, poll_limits=(Limit(3000, 60.0),))
+    assert own_poll_budget(raised, documented) == Budget("b", (Window(3000, 60.0),), name="poll")
+    assert own_poll_budget(replace(silent, poll_limits=()), documented) == Budget("b", (), name="poll")
