@@ -153,6 +153,23 @@ def blamed(envelope: Envelope) -> dict[int, str]:
     return found
 
 
+_NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9]{7,15}(?![0-9A-Za-z])")
+_PARTLY = re.compile(r"\b(?:accepted|partial\w*|queued|submitted)\b", re.I)
+
+
+def numbers_named(envelope: Envelope, secrets: tuple[str, ...]) -> dict[str, str]:
+    """The numbers in an error's words, each as a whole, and the sentence that names it, fit to be shown. None where
+    the words speak of a part that was taken."""
+    said = [
+        sentence
+        for told in (envelope.body.get("errors"), envelope.body.get("message"), dig(envelope.data, "error"))
+        for sentence in _sentences(told)
+    ]
+    if any(_PARTLY.search(sentence) for sentence in said):
+        return {}
+    return {number: showable(sentence, secrets) for sentence in said for number in _NUMBER.findall(sentence)}
+
+
 # --- what an answer says about the account ---------------------------------------------------------------------------
 
 

@@ -25,11 +25,20 @@ from providers.base import (
     Throttle,
     Unclear,
 )
-from providers.qikberry_answers import Envelope, allowance_of, blamed, by_words, not_success, read_envelope, refusal
+from providers.qikberry_answers import (
+    Envelope,
+    allowance_of,
+    blamed,
+    by_words,
+    not_success,
+    numbers_named,
+    read_envelope,
+    refusal,
+)
 from providers.qikberry_codes import Word, failure_of
 from providers.qikberry_items import Item, assign, read_item
 from providers.qikberry_options import Account
-from providers.shared import all_alike, json_or_none, text
+from providers.shared import all_alike, digits, json_or_none, text
 from providers.wire import Reply
 
 
@@ -43,7 +52,7 @@ def read_submit(account: Account, chunk: Sequence[Outgoing], reply: Reply) -> Su
 def _read(account: Account, chunk: Sequence[Outgoing], reply: Reply, envelope: Envelope | None) -> Submission:
     if not 200 <= reply.status < 300:
         outcome, signal = not_success(reply, envelope)
-        return _refused(chunk, outcome, _hinted(account, reply.status, signal), envelope)
+        return _refused(account, chunk, outcome, _hinted(account, reply.status, signal), envelope)
     if envelope is None:
         return all_alike(chunk, Unclear("unreadable_answer"))
     if envelope.ok is None:
@@ -55,7 +64,7 @@ def _read(account: Account, chunk: Sequence[Outgoing], reply: Reply, envelope: E
         return all_alike(chunk, Unclear("error_with_rows"))
     if not envelope.refuses:
         return all_alike(chunk, Unclear("undocumented_status"))
-    return _refused(chunk, *refusal(envelope.status, envelope, reply), envelope)
+    return _refused(account, chunk, *refusal(envelope.status, envelope, reply), envelope)
 
 
 def _hinted(account: Account, status: int, signal: Signal | None) -> Signal | None:
@@ -90,19 +99,40 @@ _NOT_FOR_ALL = frozenset({FailureClass.RECIPIENT, FailureClass.COUNTRY, FailureC
 
 
 def _refused(
-    chunk: Sequence[Outgoing], outcome: Refused | Unclear, signal: Signal | None, envelope: Envelope | None
+    account: Account,
+    chunk: Sequence[Outgoing],
+    outcome: Refused | Unclear,
+    signal: Signal | None,
+    envelope: Envelope | None,
 ) -> Submission:
     """A whole request refused. Where the error names recipients, they alone are to blame and the others may go again;
     where it speaks of one recipient without naming it, nobody's number is held against them."""
     if not isinstance(outcome, Refused) or signal is not None or len(chunk) < 2:
         return all_alike(chunk, outcome, signal)
-    named = blamed(envelope) if envelope else {}
+    named = (blamed(envelope) or _by_number(account, chunk, outcome, envelope)) if envelope else {}
     if any(place < len(chunk) for place in named):
         return Submission({m.id: _by_place(named.get(place), outcome) for place, m in enumerate(chunk)})
     if outcome.failure.klass in _NOT_FOR_ALL:
         failure = Failure(outcome.failure.code, FailureClass.UNSPECIFIED, outcome.failure.reason)
         return all_alike(chunk, Refused(failure))
     return all_alike(chunk, outcome)
+
+
+_WHOLE = frozenset({"400", "422"})  # "Error Codes": the request was not carried out
+_OF_A_RECIPIENT = frozenset({FailureClass.RECIPIENT, FailureClass.COUNTRY, FailureClass.CONTENT})
+
+
+def _by_number(account: Account, chunk: Sequence[Outgoing], outcome: Refused, envelope: Envelope) -> Mapping[int, str]:
+    """The places of the one recipient whose number the error names. The others go again, so nothing is read from words
+    that may be about something else (a sender, a filter), or that name several of them."""
+    failure = outcome.failure
+    if failure.code not in _WHOLE or failure.klass not in _OF_A_RECIPIENT:
+        return {}
+    ours = [digits(message.msisdn) for message in chunk]
+    said = numbers_named(envelope, (account.token,))
+    if len(said.keys() & set(ours)) != 1:
+        return {}
+    return {place: said[number] for place, number in enumerate(ours) if number in said}
 
 
 def _by_place(said: str | None, outcome: Refused) -> Outcome:

@@ -190,6 +190,8 @@ def error(http: int, said: object, **changes: object) -> Reply:
     return answer(http, {"status": "ERROR", "code": http, "message": said, **changes})
 
 
+NUMBER_OF_TWO = TWO.msisdn.removeprefix("+")
+SAID_OF_TWO = f"Invalid number ***{NUMBER_OF_TWO[-3:]}"
 NODES = {"nodes.1.to": ["The mobile number is invalid."]}
 REFUSED = [
     case("validation", error(422, "The text is odd."), refused("422", F.CONTENT, "The text is odd.")),
@@ -211,6 +213,43 @@ REFUSED = [
         answer(422, {"message": "The given data was invalid.", "errors": NODES}),
         refused("422", F.TEMPORARY, "another recipient of the request was refused"),
         refused("422", F.RECIPIENT, "The mobile number is invalid."),
+    ),
+    case(
+        "a number named in the words",
+        error(422, f"Invalid number {NUMBER_OF_TWO}"),
+        refused("422", F.TEMPORARY, "another recipient of the request was refused"),
+        refused("422", F.RECIPIENT, SAID_OF_TWO),
+    ),
+    case(
+        "a number named with a plus, under errors",
+        answer(422, {"message": "Refused.", "errors": {"to": [f"+{NUMBER_OF_TWO} is no mobile number."]}}),
+        refused("422", F.TEMPORARY, "another recipient of the request was refused"),
+        refused("422", F.RECIPIENT, f"to: ***{NUMBER_OF_TWO[-3:]} is no mobile number."),
+    ),
+    case(
+        "two numbers named",
+        error(422, f"Invalid number {ONE.msisdn}, {TWO.msisdn}"),
+        refused("422", F.UNSPECIFIED, f"Invalid number ***{ONE.msisdn[-3:]}, ***{TWO.msisdn[-3:]}"),
+    ),
+    case(
+        "part of a longer number",
+        error(422, f"Invalid number {NUMBER_OF_TWO}0"),
+        refused("422", F.UNSPECIFIED, f"Invalid number ***{NUMBER_OF_TWO[-2:]}0"),
+    ),
+    case(
+        "a number as a sender",
+        error(422, f"Sender {NUMBER_OF_TWO} is not approved"),
+        refused("422", F.SENDER, f"Sender ***{NUMBER_OF_TWO[-3:]} is not approved"),
+    ),
+    case(
+        "the rest was taken, or so it says",
+        error(422, f"Partially accepted: invalid number {NUMBER_OF_TWO}"),
+        refused("422", F.UNSPECIFIED, f"Partially accepted: invalid number ***{NUMBER_OF_TWO[-3:]}"),
+    ),
+    case(
+        "under 200 nothing says that all of it was refused",
+        answer(200, {"status": "ERROR", "message": f"Invalid number {NUMBER_OF_TWO}"}),
+        refused("ERROR", F.UNSPECIFIED, f"Invalid number ***{NUMBER_OF_TWO[-3:]}"),
     ),
     case(
         "no balance",
