@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from providers.base import Raw
+from providers.bodies import without_trailing_commas
 from providers.qikberry_answers import read_envelope
 from providers.wire import BadBody
 
@@ -44,9 +45,25 @@ def _value(raw: Raw) -> object:
     if kind == "multipart/form-data":
         return _parts(raw)
     try:
-        return orjson.loads(raw.body.removeprefix(b"\xef\xbb\xbf"))
+        return load_push(raw.body.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
         raise BadBody(f"body: not JSON: {error}") from error
+
+
+def load_push(body: bytes) -> object:
+    """A JSON body; one that is none is read again without commas before a closing bracket, which the samples of the
+    provider's document have. Raises orjson.JSONDecodeError, about the body as it came."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        lenient = without_trailing_commas(body)
+        if lenient == body:
+            raise
+        try:
+            return orjson.loads(lenient)
+        except orjson.JSONDecodeError:
+            pass
+        raise
 
 
 def _pairs(written: str) -> dict[str, object]:

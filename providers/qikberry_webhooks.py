@@ -16,6 +16,7 @@ import hmac
 import orjson
 
 from providers.base import Forged, Genuine, Handshake, Push, Verdict
+from providers.qikberry_bodies import load_push
 from providers.qikberry_options import Account
 from providers.shared import same_secret
 
@@ -66,7 +67,7 @@ def _challenge(push: Push) -> str | None:
     if b'"challenge"' not in push.body or len(push.body) > 10_000:
         return None
     try:
-        body = orjson.loads(push.body)
+        body = load_push(push.body)
     except orjson.JSONDecodeError:
         return None
     if not isinstance(body, dict) or body.keys() & {"event", "status", "payload", "mobile"}:

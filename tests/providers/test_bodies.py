@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import time
 import zlib
 from contextlib import suppress
 
@@ -10,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.bodies import MAX_DEPTH, BadBody, BadCoding, TooLarge, expand, parse_json, rows_before_break
+from providers.bodies import (
+    MAX_DEPTH,
+    BadBody,
+    BadCoding,
+    TooLarge,
+    expand,
+    parse_json,
+    rows_before_break,
+    without_trailing_commas,
+)
 
 REFUSED = {
     "nothing": (b"", "empty body"),
@@ -150,3 +160,43 @@ def test_any_bytes_expand_within_the_limit_or_are_refused(coding: str, body: byt
 
 def test_an_empty_body_needs_no_stream() -> None:
     assert expand(b"", "gzip", 1000) == b""
+
+
+# --- commas before a closing bracket ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "clean"),
+    [
+        (b'{"a": 1,}', b'{"a": 1}'),
+        (b'{"a": [1, 2,\n ],\r\n\t}', b'{"a": [1, 2\n ]\r\n\t}'),
+        (b'{"a": "x,}", "b": ",]"}', b'{"a": "x,}", "b": ",]"}'),
+        (b'{"a": "\\",}", "b": "\\\\",}', b'{"a": "\\",}", "b": "\\\\"}'),
+        (b"[1,,]", b"[1,]"),
+        (b'{"a": "never closed,}', b'{"a": "never closed,}'),
+        (b'"\\', b'"\\'),
+        (b"", b""),
+    ],
+)
+def test_only_a_comma_before_a_closing_bracket_and_outside_of_texts_goes(body: bytes, clean: bytes) -> None:
+    assert without_trailing_commas(body) == clean
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
+def test_what_is_json_already_keeps_all_of_its_commas(value: object) -> None:
+    body = json.dumps(value, indent=1).encode()
+    assert without_trailing_commas(body) == body
+
+
+@pytest.mark.parametrize("piece", [b'\\"', b'"', b", ", b",", b" ", b'{"a":'])
+def test_a_hostile_body_costs_no_more_than_its_length(piece: bytes) -> None:
+    began = time.process_time()
+    without_trailing_commas(b'"' + piece * (1_000_000 // len(piece)))
+    without_trailing_commas(b"," + piece * (1_000_000 // len(piece)))
+    assert time.process_time() - began < 5.0, "a quadratic reading takes hours"

@@ -157,7 +157,23 @@ def test_an_empty_page_is_empty_and_an_error_page_is_told() -> None:
     assert len(parsed({"status": "ERROR", "code": 404, "message": "No records found"}).bad) == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"data":[', b"\xff"])
+def test_the_documents_own_report_with_its_trailing_comma_is_read() -> None:
+    sample = b"""{
+      "id": "b34e35ad-fe34-4a8b-977c-b21cd76cd7d6:1",
+      "mobile": "918921269xxx",
+      "status": "DELIVRD",
+      "credits": "2.0000",
+      "units": 2,
+      "deliv_time": "2021-04-09 16:27:51",
+      "custom2": "new-camp, }XXX",
+      "region" : "Bangalore",
+      "provider_code": "RJ",
+    }"""
+    found = only(sample, kind="push")
+    assert (found.provider_id, found.state) == ("b34e35ad-fe34-4a8b-977c-b21cd76cd7d6:1", S.DELIVERED)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"data":[', b"\xff", b'{"id":"1",,}', b'{"id":"1" "x":2,}'])
 def test_what_cannot_be_read_at_all_is_said(body: bytes) -> None:
     with pytest.raises(BadBody, match=r"^body: "):
         parsed(body)

@@ -95,10 +95,12 @@ def test_push_is_offered_only_where_it_can_be_proven() -> None:
 # --- handshake -------------------------------------------------------------------------------------------------------
 
 ASKED = b'{"validation_key": "9012", "challenge": "a234qwe"}'
+SAMPLE = b'{\n    "validation_key": "9012XXXX",\n    "challenge": "a234qwe",\n  }'
 TOKEN = {"token": "9012XX"}
 OURS = {"verification_token": "9012XX"}
 SHAKES: dict[str, tuple[Push, dict[str, object], bool]] = {
     "as documented": (push(BEARER, ASKED, TOKEN), {"webhook_secret": SECRET}, True),
+    "with the comma of the document's sample": (push(BEARER, SAMPLE, TOKEN), {"webhook_secret": SECRET}, True),
     "the bearer may be missing": (push({}, ASKED, TOKEN), {"webhook_secret": SECRET}, True),
     "but not be wrong": (push({"authorization": "Bearer x"}, ASKED, TOKEN), {"webhook_secret": SECRET}, False),
     "wrong token": (push(BEARER, ASKED, {"token": "9012"}), {"webhook_secret": SECRET}, False),
