@@ -65,6 +65,8 @@ _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _MOST_CHARACTERS = 1600
 _MOST_ROWS = 100
 _OVERLAP = timedelta(seconds=120)  # `since` may be exclusive, and clocks differ
+_APART = 60.0  # seconds: less than that the overlap covers
+_MOST_APART = 86_400.0  # a clock that is a day off is no clock: believed, the whole list would be read at each poll
 _STRAGGLERS = 10  # so few old messages are asked for one by one instead of reading the list since the oldest
 _OLD = timedelta(hours=1)
 _MOST_PAGES = 5000
@@ -72,6 +74,12 @@ _LOOK_UP_PAGES = 10
 _LIST_BYTES = 4_194_304  # 100 rows of 1,600 characters, every one written as \uXXXX\uXXXX
 
 Clock = Callable[[], datetime]
+
+
+def behind(drift: float) -> timedelta:
+    """How much earlier `since` has to be, because rows bear the times of a clock that runs behind ours. Never later:
+    what is asked for in vain costs a request, what is left out stays open."""
+    return timedelta(seconds=min(-drift, _MOST_APART) if drift < -_APART else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,7 @@ class Cliqtel:
         self._key = credential(settings, "api_key")
         self._settings = replace(settings, base_url=_base(settings.base_url))
         self._clock = clock
+        self._drift = 0.0  # seconds by which the provider's clock was ahead of ours at its last answer
         self._number_id = options.whole("from_number_id", 0, 1, 10**12) or None
         self._senders = frozenset(_e164(one) for one in options.text("senders").split(",") if one.strip())
         self._by_token = options.choice("webhook_auth", ("signature", "token"), "signature") == "token"
@@ -171,10 +180,12 @@ class Cliqtel:
     def read_submit(self, chunk: Sequence[Outgoing], reply: Reply) -> Submission:
         if len(chunk) != 1:  # no such request was ever made
             return all_alike(chunk, Unclear("an answer is about one message"))
+        self._drift = clock_drift(reply, self._clock())
         outcome, signal = judge_send(reply, (self._key,))
         return Submission({chunk[0].id: outcome}, signal, allowance_of(reply))
 
     def read_signal(self, reply: Reply) -> tuple[Signal | None, Allowance | None]:
+        self._drift = clock_drift(reply, self._clock())
         return signal_of(reply, (self._key,)), allowance_of(reply)
 
     def _headers(self) -> dict[str, str]:
@@ -193,7 +204,7 @@ class Cliqtel:
         old = work.now is not None and work.now - work.oldest > _OLD
         if old and len(work.groups) <= _STRAGGLERS and (work.groups or work.all_grouped):
             return [Page({"id": group}) for group in work.groups if re.fullmatch(ID, group)]
-        return [Page(self._since(work.oldest - _OVERLAP))]
+        return [Page(self._since(work.oldest - _OVERLAP - behind(self._drift)))]
 
     def _since(self, at: datetime) -> dict[str, str]:
         since = at.astimezone(UTC).isoformat(timespec="seconds")

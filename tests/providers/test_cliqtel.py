@@ -427,6 +427,26 @@ def test_a_few_old_messages_are_asked_for_one_by_one() -> None:
         assert "since" in adapter().first_pages(listed)[0].query
 
 
+@pytest.mark.parametrize(
+    ("date", "since"),
+    [
+        ("Fri, 03 Apr 2026 08:16:00 GMT", "2026-04-03T08:14:00+00:00"),  # two hours behind
+        ("Fri, 03 Apr 2026 10:15:10 GMT", "2026-04-03T10:14:00+00:00"),  # the overlap covers it
+        ("Fri, 03 Apr 2026 12:16:00 GMT", "2026-04-03T10:14:00+00:00"),  # ahead: never later
+        ("Thu, 01 Jan 1970 00:00:00 GMT", "2026-04-02T10:14:00+00:00"),  # no clock at all
+        ("soon", "2026-04-03T10:14:00+00:00"),
+    ],
+)
+def test_the_list_is_asked_for_by_the_clock_that_dates_its_rows(date: str, since: str) -> None:
+    for learn in ("signal", "submit"):
+        cliqtel, reply = adapter(), answer(200, {"data": []}, {"date": date})
+        if learn == "signal":
+            cliqtel.read_signal(reply)
+        else:
+            cliqtel.read_submit([ONE], reply)
+        assert cliqtel.first_pages(OpenWork(NOW))[0].query["since"] == since
+
+
 def test_the_page_size_follows_the_account_within_what_is_allowed() -> None:
     sizes = [adapter(poll_limit=n).first_pages(OpenWork(NOW))[0].query["per_page"] for n in (None, 25, 1000)]
     assert sizes == ["100", "25", "100"]
