@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,15 +31,15 @@ class Mortal:
         self.left = at
         self.after = after
         self.dead = asyncio.Event()
-        self._write = runtime.write
-        runtime.write = self.write  # type: ignore[method-assign]  # the place to cut
+        runtime.write = partial(self.write, runtime.write)  # type: ignore[method-assign]  # the places to cut
+        runtime.write_ready = partial(self.write, runtime.write_ready)  # type: ignore[method-assign]  # as above
 
-    async def write(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def write(self, real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.left -= 1
         if self.left > 0:
-            return await self._write(step, *args, **kwargs)
+            return await real(*args, **kwargs)
         if self.left == 0 and self.after:
-            await self._write(step, *args, **kwargs)
+            await real(*args, **kwargs)
         self.dead.set()
         return await asyncio.Event().wait()
 
