@@ -12,6 +12,7 @@ from uuid import UUID
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from models.database import PASSING_ERRORS
 from models.options import DEFAULT_PARTS, MOST_PARTS
 from models.tables import Reject
 from producer import campaigns as use
@@ -249,17 +250,26 @@ def _tell_import(imported: Imported) -> None:
 
 
 def _wait(context: Context, campaign_id: UUID, timeout: float | None, *, quiet: bool) -> bool:
-    """Follow a campaign to its end; False when the time is over first."""
+    """Follow a campaign to its end; False when the time is over first. A database that is away for a while ends
+    neither the campaign nor the wait."""
     deadline = None if timeout is None else time.monotonic() + timeout
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, disable=quiet) as bars:
         tasks: dict[str, int] = {}
+        away = False
         while True:
-            with context.database.read() as session:
-                standing = progress(session, campaign_id)
-            if standing is None or standing.over:
-                return True
-            _draw(bars, tasks, standing)
+            try:
+                with context.database.read() as session:
+                    standing = progress(session, campaign_id)
+            except PASSING_ERRORS:
+                if not away:
+                    say(f"the database does not answer; campaign {campaign_id} goes on, and so does the wait")
+                away = True
+            else:
+                away = False
+                if standing is None or standing.over:
+                    return True
+                _draw(bars, tasks, standing)
             if deadline is not None and time.monotonic() > deadline:
                 return False
             time.sleep(0.5)
