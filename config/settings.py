@@ -67,9 +67,8 @@ class Settings(BaseSettings):
     look_up_retry_seconds: Seconds = 20.0  # after a look-up that got no answer
     poll_lock_seconds: Seconds = 60.0  # beyond a poll's timeout, until a dead poller's place is free
     default_region: str = ""  # ISO country of numbers without country code; empty: refuse them
-    no_report_grace: float = Field(
-        7200.0, ge=0, le=YEAR
-    )  # beyond validity, then a missing report is `expired (no_dlr)`
+    # Seconds beyond validity before a missing report is `expired (no_dlr)`.
+    no_report_grace: float = Field(7200.0, ge=0, le=YEAR)
     cap_messages: int = Field(0, ge=0, le=1_000_000)  # per number and `cap_hours` over all campaigns; 0: no cap
     cap_hours: float = Field(24.0, gt=0, le=YEAR / 3600)
     repeat_minutes: float = Field(0.0, ge=0, le=YEAR / 60)  # same text to same number not again within; 0: always

@@ -63,11 +63,10 @@ class Look:
 
 
 def look(
-    session: Session, lease: Lease, brief: Brief, now: datetime, part: tuple[int, int], key: Callable[[], bytes]
+    session: Session, lease: Lease, brief: Brief, now: datetime, limit: int, after: int, key: Callable[[], bytes]
 ) -> Look:
-    """Reads only: so a look waits for no other writer, and none waits for it. `part`: how many at most, beyond which
-    row. `key`: of erased numbers' digests."""
-    limit, after = part
+    """Reads only: so a look waits for no other writer, and none waits for it. Beyond row `after`. `key`: of erased
+    numbers' digests."""
     rows = due_messages(session, lease.batch_id, now, limit, after)
     if not rows:
         return Look([], [], after)

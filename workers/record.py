@@ -124,6 +124,7 @@ _LINK_MESSAGE = (
 
 LONGEST_GATHERING = 0.1
 """Seconds. A process that dies takes what it gathered with it: to be looked up, for up to so much of its answers."""
+
 Told = Callable[[BaseException | None], None]
 """Called once: with None when the answer is committed, with what the database said where it can never be."""
 _Waiting = tuple[Answered, Told]

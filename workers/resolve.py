@@ -56,6 +56,8 @@ log = structlog.get_logger("drumline.resolve")
 
 AT_ONCE = 50  # unknown messages taken in one run
 LONGEST_DOUBT: Final = 3600.0  # seconds between two looks at what only a person can tell apart
+UNANSWERED_SHARE: Final = 0.25  # of an unknown outcome's age, until it is looked for again where there was no answer
+UNANSWERED_MOST: Final = 600.0  # seconds
 SENT_AGAIN: Final = "never proven; sent again as the campaign says"
 """The line in the history of a message that may arrive twice because its campaign wants it so."""
 
@@ -107,10 +109,6 @@ async def resolve_unknown(runtime: Runtime, account_name: str) -> int:
         case LookUpBy.NONE:
             await runtime.write(_apply, [_wait_on(case, policy, runtime.now()) for case in looking], runtime.now())
     return len(cases)
-
-
-UNANSWERED_SHARE = 0.25  # of an unknown outcome's age, until it is looked for again where there was no answer
-UNANSWERED_MOST = 600.0  # seconds
 
 
 # --- pure decisions --------------------------------------------------------------------------------------------------

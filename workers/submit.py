@@ -178,7 +178,7 @@ class BatchWork:
         now = self.runtime.now()
         limit = SLICE if self.account.in_flight else FIRST_SLICE
         while not self.waiting:
-            found = await self.runtime.read(look, self.lease, self.brief, now, (limit, self._looked), self._key)
+            found = await self.runtime.read(look, self.lease, self.brief, now, limit, self._looked, self._key)
             self._looked = found.last
             self.waiting.extend(found.due)
             if not found.closing:

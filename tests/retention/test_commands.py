@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,30 +17,19 @@ from config.settings import ROOT, Settings
 from models.database import Database
 from models.states import CampaignState, MessageState
 from models.tables import Message
-from producer import cli, retention
+from producer import retention
 from tests.retention.world import NAME, TEXT, Traces, leave_traces, phone, where
+from tests.support.terminal import Terminal as CommandLine
 
 
-class Terminal:
+class Terminal(CommandLine):
     """Runs commands against one database."""
 
     def __init__(
         self, database: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
     ) -> None:
-        self.database, self.folder = database, folder
-        self._capsys, self._monkeypatch = capsys, monkeypatch
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        self._monkeypatch.setattr("sys.argv", ["drumline", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = self._capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    def json(self, *words: str) -> Any:
-        code, out, err = self.run(*words, "--json")
-        assert code == 0, err
-        return json.loads(out)
+        super().__init__(capsys, monkeypatch, folder)
+        self.database = database
 
     def traces(self, **changes: Any) -> Traces:
         with self.database.write() as session:

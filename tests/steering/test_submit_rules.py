@@ -49,7 +49,7 @@ def load(world: World, taken: Lease, default: Caps = NOTHING) -> list[str]:
     """The numbers that would leave."""
     made = brief(world, taken, default)
     with world.database.write() as session:
-        found = look(session, taken, made, world.now, (500, BEFORE_ALL), no_key)
+        found = look(session, taken, made, world.now, 500, BEFORE_ALL, no_key)
         close(session, found.closing, world.now)
         return [one.message.msisdn for one in found.due]
 
@@ -190,7 +190,7 @@ def intent_of(world: World, template: str, caps: Caps) -> Intent:
     """A campaign of its own to the one number, ready to leave."""
     taken = lease(world, world.batches(world.campaign(uk(1), template=template))[0])
     with world.database.read() as session:
-        first, *_ = look(session, taken, Brief(), world.now, (10, BEFORE_ALL), no_key).due
+        first, *_ = look(session, taken, Brief(), world.now, 10, BEFORE_ALL, no_key).due
     chunk = Chunk(new_id(), (first,), Request("POST", "http://127.0.0.1:1/", {}))
     return Intent(taken, [(chunk, attempt_row("qikli", QUERY, taken, chunk))], caps)
 
