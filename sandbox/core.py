@@ -226,6 +226,11 @@ class Provider(ABC):
         self.decorate(call, reply)
         return reply
 
+    @property
+    def prompt(self) -> bool:
+        """Whether every request is answered at once: nothing is delayed, no fault rule can touch it."""
+        return self.settings.latency[1] <= 0 and not self.faults.rules()
+
     def windows_changed(self) -> None:
         """New limits begin with empty windows."""
         self._limiters.clear()

@@ -1,7 +1,9 @@
 """The HTTP server: one port, four providers under their prefixes, the control API under /_sandbox.
 
-aiohttp's low-level server is used without its router and middlewares: the path of an accepted request stays short.
+Simple requests are answered by front.py; the others by aiohttp's low-level server, without router and middlewares.
 """
+
+from __future__ import annotations
 
 import asyncio
 import logging
@@ -19,12 +21,15 @@ from sandbox.core import Provider, World
 from sandbox.exchange import Call, Reply
 from sandbox.fault_actions import Scene, perform
 from sandbox.faults import BEFORE, Rule
+from sandbox.front import Front, Plain
 from sandbox.registry import provider_classes
 from sandbox.reports import Agenda, Pusher
 
 log = logging.getLogger(__name__)
 
 CONTROL = "_sandbox"
+BACKLOG = 1024  # connections that may wait to be accepted
+GRACE = 0.2  # seconds that requests in hand have when it stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +52,25 @@ class Sandbox:
         self.control = Control(self.world, self.providers)
         self.control.configure(options.config)
 
+    def at_once(self, plain: Plain, remote: str) -> Reply | None:
+        """The answer to a request that nothing delays and no fault can touch; None for all others, untouched."""
+        name, path = _divided(plain.target)
+        provider = self.providers.get(name)
+        if provider is None or not provider.prompt:
+            return None
+        call = Call(plain.method, path, plain.headers, plain.query(), plain.body, remote, self.world.clock.now())
+        provider.ledger.counts.requests += 1
+        reply = provider.answer(call)
+        _count(provider, reply.status)
+        return reply
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         target = request.raw_path
-        path, _, _ = target.partition("?")
-        _, name, *rest = path.split("/", 2)
-        tail = "/" + (rest[0] if rest else "")
+        name, path = _divided(target)
         provider = self.providers.get(name)
         if provider is None:
-            return await self.control.handle(request, name == CONTROL, tail)
-        return await self._serve(provider, request, tail, "?" in target)
+            return await self.control.handle(request, name == CONTROL, path)
+        return await self._serve(provider, request, path, "?" in target)
 
     async def _serve(
         self, provider: Provider, request: web.BaseRequest, tail: str, has_query: bool
@@ -71,7 +86,7 @@ class Sandbox:
         if latency[1] > 0:
             await asyncio.sleep(self.world.rng.uniform(*latency))
         _count(provider, reply.status)
-        return response(request, reply)
+        return response(reply)
 
     async def _reply(self, provider: Provider, request: web.BaseRequest, call: Call) -> Reply | None:
         if not provider.faults.watches_requests:
@@ -102,6 +117,13 @@ class Sandbox:
             await pusher.deliver(push)
 
 
+def _divided(target: str) -> tuple[str, str]:
+    """The first part of a request's target, and the path after it without the query."""
+    path, _, _ = target.partition("?")
+    _, name, *rest = path.split("/", 2)
+    return name, "/" + (rest[0] if rest else "")
+
+
 def _count(provider: Provider, status: int) -> None:
     counts = provider.ledger.counts
     counts.statuses[status] += 1
@@ -118,7 +140,9 @@ class Running:
     sandbox: Sandbox
     url: str
     port: int
-    _runner: web.ServerRunner
+    _listener: asyncio.Server
+    _server: web.Server
+    _fronts: set[Front]
 
     def announcement(self) -> dict[str, object]:
         bases = {name: f"{self.url}/{name}{provider.mount}" for name, provider in self.sandbox.providers.items()}
@@ -127,17 +151,21 @@ class Running:
     async def stop(self) -> None:
         self.sandbox.world.agenda.stop()
         await self.sandbox.world.pusher.stop()
-        await self._runner.cleanup()
+        self._listener.close()
+        for front in list(self._fronts):
+            front.close()
+        await self._server.shutdown(GRACE)
 
 
 async def serve(options: Options) -> Running:
     """Start listening inside the running event loop. Errors: OSError (port taken), SettingsError (wrong config)."""
     sandbox = Sandbox(options)
-    runner = web.ServerRunner(web.Server(sandbox.handle, access_log=None), shutdown_timeout=0.2)
-    await runner.setup()
-    site = web.TCPSite(runner, options.host, options.port, backlog=1024)
-    await site.start()
+    server = web.Server(sandbox.handle, access_log=None)
+    fronts: set[Front] = set()
+    listener = await asyncio.get_running_loop().create_server(
+        lambda: Front(sandbox.at_once, server, fronts), options.host, options.port, backlog=BACKLOG
+    )
     sandbox.world.agenda.start()
     sandbox.world.pusher.start()
-    port = int(runner.addresses[0][1])
-    return Running(sandbox, f"http://{options.host}:{port}", port, runner)
+    port = int(listener.sockets[0].getsockname()[1])
+    return Running(sandbox, f"http://{options.host}:{port}", port, listener, server, fronts)
