@@ -69,7 +69,7 @@ class Qikberry(Provider):
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._repeats: dict[int, float] = {}
         super().__init__(world, settings)
-        self._archive = Archive(self.ledger.entries)
+        self._archive = Archive(self.ledger)
 
     @classmethod
     def default_settings(cls) -> QikberrySettings:

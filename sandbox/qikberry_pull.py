@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from sandbox.ledger import Entry
+from sandbox.ledger import Entry, Ledger
 from sandbox.qikberry_codes import LONG_FORM, OPEN, SCHEDULED
 from sandbox.qikberry_request import Batch, Invalid, local
 
@@ -46,16 +46,14 @@ def ticket_of(entry: Entry) -> Ticket:
 class Archive:
     """The messages of all accounts by what a status query can ask for."""
 
-    def __init__(self, entries: list[Entry]) -> None:
-        self._entries = entries
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self.groups: dict[str, list[Entry]] = {}
-        self._by_id: dict[str, Entry] = {}
         # One entry for the usual case of one custom id per message: a million lists of one would be a waste.
         self._by_custom: dict[str, Entry | list[Entry]] = {}
 
     def add(self, group: list[Entry], entry: Entry) -> None:
         group.append(entry)
-        self._by_id[entry.id] = entry
         if entry.ref is None:
             return
         known = self._by_custom.setdefault(entry.ref, entry)
@@ -66,7 +64,6 @@ class Archive:
 
     def clear(self) -> None:
         self.groups.clear()
-        self._by_id.clear()
         self._by_custom.clear()
 
     def find(self, query: Mapping[str, str], account: str, zone: str) -> list[Entry]:
@@ -80,7 +77,7 @@ class Archive:
     def _narrowest(self, name: str, query: Mapping[str, str], zone: str) -> Iterable[Entry]:
         value = query[name]
         if name == "id":
-            entry = self._by_id.get(value)
+            entry = self._ledger.by_id.get(value)
             return (entry,) if entry else ()
         if name == "group_id":
             return self.groups.get(value, ())
@@ -88,7 +85,7 @@ class Archive:
             known = self._by_custom.get(value, [])
             return known if isinstance(known, list) else (known,)
         if name == "mobile":
-            return (entry for entry in self._entries if entry.msisdn == value)
+            return (entry for entry in self._ledger.entries if entry.msisdn == value)
         return self._of_day(value, zone)
 
     def _of_day(self, day: str, zone: str) -> Sequence[Entry]:
@@ -98,9 +95,10 @@ class Archive:
         except ValueError:
             raise Invalid("date", "The date does not match the format Y-m-d.") from None
         accepted_at = attrgetter("accepted_at")
-        low = bisect_left(self._entries, start.timestamp(), key=accepted_at)
-        high = bisect_left(self._entries, (start + timedelta(days=1)).timestamp(), key=accepted_at)
-        return self._entries[low:high]
+        entries = self._ledger.entries
+        low = bisect_left(entries, start.timestamp(), key=accepted_at)
+        high = bisect_left(entries, (start + timedelta(days=1)).timestamp(), key=accepted_at)
+        return entries[low:high]
 
 
 def _matches(entry: Entry, names: Sequence[str], query: Mapping[str, str], zone: str) -> bool:
