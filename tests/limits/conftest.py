@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from config.accounts import Account, Limit, Webhook
-from tests.support.cluster import Cluster, SandboxThread
+from tests.support.cluster import Cluster, SandboxProcess
 from tests.support.redis_server import EmbeddedRedis
 
 CREDENTIALS = {
@@ -19,11 +19,11 @@ CREDENTIALS = {
     "qikberry": {"access_token": "qb_sandbox"},
 }
 OPTIONS: Mapping[str, Mapping[str, object]] = {"qikberry": {"service": "T"}}
-Sandbox = Callable[..., SandboxThread]
+Sandbox = Callable[..., SandboxProcess]
 MakeCluster = Callable[..., Cluster]
 
 
-def account(sandbox: SandboxThread, provider: str, *limits: Limit, name: str = "", **more: Any) -> Account:
+def account(sandbox: SandboxProcess, provider: str, *limits: Limit, name: str = "", **more: Any) -> Account:
     """An account of the sandbox's provider, with the limits that we keep."""
     return Account(
         name=name or provider,
@@ -46,11 +46,11 @@ def redis_server() -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    started: list[SandboxThread] = []
+    started: list[SandboxProcess] = []
 
-    def start(**config: Mapping[str, Any]) -> SandboxThread:
+    def start(**config: Mapping[str, Any]) -> SandboxProcess:
         quiet = {name: {"push": False, **config.get(name, {})} for name in CREDENTIALS}
-        started.append(SandboxThread(quiet))
+        started.append(SandboxProcess(quiet))
         return started[-1]
 
     yield start

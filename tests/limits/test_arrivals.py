@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from config.accounts import Counts, Limit
 from tests.limits.conftest import MakeCluster, Sandbox, account
-from tests.support.cluster import Ask, SandboxThread
+from tests.support.cluster import Ask, SandboxProcess
 from tests.support.limit_model import most_in_any_window
 from tests.support.redis_server import EmbeddedRedis
 
 
-def requests(sandbox: SandboxThread, provider: str) -> list[tuple[float, int]]:
+def requests(sandbox: SandboxProcess, provider: str) -> list[tuple[float, int]]:
     return [(at, 1) for at, _, _ in sandbox.arrivals(provider)]
 
 
