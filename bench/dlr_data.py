@@ -95,6 +95,7 @@ def _message(number: int, campaign: int) -> dict[str, Any]:
         "encoding": "GSM7",
         "segments": 1,
         "state": MessageState.SUBMITTED,
+        "phase": MessageState.SUBMITTED,
         "tries": 0,
         "looks": 0,
         "ref_round": 1,

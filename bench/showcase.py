@@ -18,6 +18,7 @@ from config.accounts import Account, Counts, Limit, Webhook
 from models.database import Database
 from models.moves import Move, apply_moves
 from models.number_index import add_numbers
+from models.phase import phase_of
 from models.states import BatchState, CampaignState, CanaryState, MessageState
 from models.tables import AccountStatus, Batch, Campaign, CampaignCount, CampaignEvent, CampaignSample, Message, Reject
 from models.types import new_id
@@ -174,8 +175,9 @@ def _message(
         "id": new_id(), "campaign_id": campaign.id, "batch_id": batch_id, "row_no": row, "account": account,
         "msisdn": form.format(chance.randrange(many)), "country": country, "sender": "MyStore",
         "text": f"Hi Ama, your order {row} leaves our depot in Leeds today. Reply STOP to opt out.", "encoding": "GSM7",
-        "segments": 1, "reference": f"order-{row}", "state": state, "code": None, "klass": None, "reason": None,
-        "price": None, "currency": None, "submitted_at": moment if left else None, "trail": _trail(state, moment),
+        "segments": 1, "reference": f"order-{row}", "state": state, "phase": phase_of(state),
+        "code": None, "klass": None, "reason": None, "price": None, "currency": None, "trail": _trail(state, moment),
+        "submitted_at": moment if left else None,
         "attempted_at": moment if left else None, "provider_id": f"p-{row}" if left else None,
         "final_at": moment + timedelta(seconds=4) if state in {M.DELIVERED, M.UNDELIVERED, M.REJECTED} else None,
     }  # fmt: skip

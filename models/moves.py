@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from models.bulk import Update, among, expected_update, run_expected, update_by_id
 from models.outbox import note_moves
-from models.phase import in_state
+from models.phase import in_state, phase_of
 from models.plain import trail_line
 from models.states import ACCEPTED_ONCE, FINAL, MessageState, may
 from models.tables import CampaignCount, Message
@@ -129,22 +129,24 @@ class Expected:
 def expect(dialect: Dialect, old: MessageState, moves: Mapping[Home, Sequence[Move]], now: datetime) -> Expected:
     """What can be made before the transaction. Raises ValueError for a transition that is not declared from `old`."""
     wanted = {move.message_id.int: (home, move) for home, several in moves.items() for move in several}
-    groups: dict[tuple[str, ...], _Group] = defaultdict(_Group)
+    groups: dict[tuple[tuple[str, ...], tuple[str, ...]], _Group] = defaultdict(_Group)
     left: set[UUID] = set()
     checked: MessageState | None = None
+    moved: tuple[str, ...] = _MOVED
     for _, move in wanted.values():
         if move.only_from is not None and old not in move.only_from:
             left.add(move.message_id)
             continue
         if move.new is not checked and not may(old, move.new):
             raise ValueError(f"no transition from {old} to {move.new} is declared")
-        checked = move.new
-        groups[tuple(move.values)].add(move, now)
+        if move.new is not checked:
+            checked, moved = move.new, _moved(old, move.new)
+        groups[tuple(move.values), moved].add(move, now)
     # An intent makes the attempt: before it there is none that could fence.
     expected = ("state",) if old is MessageState.QUEUED else ("state", "attempt_id")
     updates = [
-        expected_update(dialect, _MESSAGES, (*names, *_MOVED), expected, group.columns(names, old))
-        for names, group in groups.items()
+        expected_update(dialect, _MESSAGES, (*names, *moved), expected, group.columns(names, old))
+        for (names, moved), group in groups.items()
     ]
     return Expected(old, list(wanted.values()), updates, frozenset(left), now)
 
@@ -160,6 +162,12 @@ def apply_expected(session: Session, expected: Expected) -> list[Move]:
 
 
 _MOVED: Final = ("state", "final_at", "trail")
+_MOVED_ON: Final = (*_MOVED, "phase")
+
+
+def _moved(old: MessageState, new: MessageState) -> tuple[str, ...]:
+    """The columns that every move sets. Setting the phase renews its entries in the indexes, even to what it was."""
+    return _MOVED if phase_of(old) is phase_of(new) else _MOVED_ON
 
 
 @dataclass(slots=True)
@@ -193,6 +201,7 @@ class _Group:
             **dict(zip(names, zip(*self.values, strict=True), strict=True)),
             "id": self.ids,
             "state": self.news,
+            "phase": [phase_of(new) for new in self.news],
             "final_at": self.final,
             "trail": self.trail,
             "was_state": [old] * len(self.ids),
@@ -295,10 +304,10 @@ def _write(session: Session, moves: Iterable[Move], now: datetime) -> None:
 
 
 def set_facts(session: Session, facts: Mapping[UUID, Mapping[str, Any]]) -> None:
-    """Columns that are no state, of messages that the caller has locked. Raises ValueError for `state`."""
+    """Columns that are no state, of messages that the caller has locked. Raises ValueError for `state` and `phase`."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for message_id, values in sorted(facts.items()):
-        if "state" in values:
+        if not values.keys().isdisjoint(("state", "phase")):
             raise ValueError("a state is moved, not set")
         groups[tuple(sorted(values))].append({"id": message_id, **values})
     for names, group in groups.items():
@@ -340,4 +349,5 @@ def _row(move: Move, now: datetime, lines: dict[tuple[MessageState, str], str]) 
     if line is None:
         line = lines[said] = trail_line(move.new, move.note, now)
     final_at = now if move.new in FINAL else None
-    return {**move.values, "id": move.message_id, "state": move.new, "final_at": final_at, "trail": line}
+    state = {"state": move.new, "phase": phase_of(move.new)}
+    return {**move.values, "id": move.message_id, **state, "final_at": final_at, "trail": line}

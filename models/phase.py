@@ -1,7 +1,9 @@
 """Messages by their state, as the indexes know it: whatever is just leaving (`submitting`) is queued to them.
 
-So the intent, which every message's submit begins with, changes no indexed column. The other states are their own
-phase: whoever asks for those alone may compare `Message.phase`. The index of batches knows only what is queued to it.
+`messages.phase` moves with the state (`models.moves`); a trigger sets it for whoever moves the state alone, as
+processes of earlier versions do. So the intent, which every message's submit begins with, changes no indexed column.
+The other states are their own phase: whoever asks for those alone may compare `Message.phase`. The index of batches
+knows only what is queued to it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
-    Computed,
     Double,
     ForeignKey,
     Index,
@@ -218,12 +217,8 @@ class Message(Base):
     read_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]  # cannot leave after this
     trail: Mapped[str] = mapped_column(Told(), default="")
-    # What the indexes know: an intent that changed an indexed column would cost PostgreSQL an entry in each of them.
-    phase: Mapped[MessageState] = mapped_column(
-        Word(MessageState),
-        Computed("CASE WHEN state = 'submitting' THEN 'queued' ELSE state END", persisted=True),
-        deferred=True,
-    )
+    # What the indexes know: an intent that changed an indexed column would cost an entry in each of them.
+    phase: Mapped[MessageState] = mapped_column(Word(MessageState), server_default="queued", deferred=True)
 
     __table_args__ = (
         Index("ix_messages_batch", "batch_id", "row_no", postgresql_where=sql("phase = 'queued'"),

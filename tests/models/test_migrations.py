@@ -27,10 +27,12 @@ from sqlalchemy import (
     Uuid,
     inspect,
     select,
+    text,
 )
 
 import models.migrations
 from models.database import Database, DatabaseError
+from models.phase import phase_of
 from models.states import CampaignState, MessageState
 from models.tables import Base, Campaign, Message, MessageNumber
 from tests.support.postgres_server import EmbeddedPostgres
@@ -142,6 +144,21 @@ def test_numbers_of_messages_that_were_there_before_their_index_are_found(bare: 
         assert session.execute(select(MessageNumber.msisdn, MessageNumber.message_id)).all() == [("words", ID)]
 
 
+@pytest.mark.parametrize("state", MessageState)
+def test_the_phase_of_messages_that_were_there_before_it_was_a_column_is_kept(
+    bare: Database, state: MessageState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WORDS, ("messages", "state"), state.value)
+    bare.migrate("0160")
+    write_rows(bare)
+    phases = []
+    for revision in ("0160", "0170", "0160", "0170"):
+        bare.migrate(revision)
+        with bare.engine.connect() as connection:
+            phases.append(connection.execute(text("SELECT phase FROM messages")).scalar_one())
+    assert phases == [phase_of(state)] * 4
+
+
 Rows = dict[str, dict[str, Any]]
 """By table: the one row in it, with the columns that were written."""
 
@@ -186,7 +203,10 @@ def value_of(table: str, column: Column[Any]) -> Any:
             return WORDS.get((table, column.name), "words"[: getattr(column.type, "length", None)])
 
 
-WORDS = {("campaigns", "state"): "completed", ("messages", "state"): "delivered", ("batches", "state"): "done"}
+WORDS = {
+    ("campaigns", "state"): "completed", ("messages", "state"): "delivered", ("messages", "phase"): "delivered",
+    ("batches", "state"): "done",
+}  # fmt: skip
 
 
 def uuid_like(column: Column[Any]) -> Any:

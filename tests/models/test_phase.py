@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select
+import pytest
+from sqlalchemy import delete, select, update
 
 from models.database import Database
 from models.moves import Move, move_all
-from models.phase import of_batches
+from models.phase import of_batches, phase_of
 from models.queries import due_messages
 from models.states import MessageState
 from models.tables import Message
@@ -29,6 +30,35 @@ def test_all_of_a_batch_are_found_and_nobody_elses(database: Database) -> None:
     with database.read() as session:
         found = session.execute(select(Message.id).where(of_batches(campaign, [mine]))).scalars().all()
     assert sorted(found) == sorted(wanted)
+
+
+@pytest.mark.parametrize("state", MessageState)
+def test_a_state_that_is_moved_alone_takes_its_phase_along(database: Database, state: MessageState) -> None:
+    """As a worker of an earlier version moves it, which has not been replaced yet."""
+    with database.write() as session:
+        campaign = add_campaign(session, NOW)
+        add_messages(session, campaign, add_batch(session, campaign, NOW), 2)
+    for moved in (state, MessageState.SUBMITTED, state):
+        with database.write() as session:
+            session.execute(update(Message).values(state=moved))
+        with database.read() as session:
+            assert set(session.execute(select(Message.state, Message.phase)).all()) == {(moved, phase_of(moved))}
+
+
+def test_an_intent_leaves_the_phase_alone_and_an_answer_moves_it(database: Database) -> None:
+    """Setting it would renew its entries in the indexes, even to what it was."""
+    with database.write() as session:
+        campaign = add_campaign(session, NOW)
+        made = add_messages(session, campaign, add_batch(session, campaign, NOW), 3)
+        with statements(database, "WITH", "UPDATE messages") as seen:
+            submit_all(session, campaign, made, NOW)
+    ours = [statement for statement, _ in seen if "phase" in statement]
+    assert len(seen) == 2, seen
+    assert ours == [statement for statement, _ in seen[1:]]
+    with database.read() as session:
+        assert session.execute(select(Message.state, Message.phase).distinct()).all() == [
+            (MessageState.SUBMITTED, MessageState.SUBMITTED)
+        ]
 
 
 def test_batches_are_found_by_the_index_of_what_waits(database: Database) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import insert, text
 
 from models.database import Database
 from models.number_index import add_numbers
+from models.phase import phase_of
 from models.plain import trail_line
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import (
@@ -94,7 +95,8 @@ def _message(batch: UUID, n: int) -> dict[str, Any]:
     return {
         "id": new_id(), "campaign_id": BIG, "batch_id": batch, "row_no": n, "msisdn": _number(n),
         "account": "rare" if n == MANY - 1 else "acme", "sender": "S", "encoding": "GSM-7", "segments": 1,
-        "state": state, "trail": trail_line(MessageState.SUBMITTING, str(FIRST_REQUEST), NOW) if n == 0 else "",
+        "state": state, "phase": phase_of(state),
+        "trail": trail_line(MessageState.SUBMITTING, str(FIRST_REQUEST), NOW) if n == 0 else "",
     }  # fmt: skip
 
 

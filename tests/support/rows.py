@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from models.moves import Home, Move, add_counts, apply_expected, expect
 from models.number_index import add_numbers
+from models.phase import phase_of
 from models.segments import Encoding
 from models.states import BatchState, CampaignState, MessageState
 from models.tables import Batch, Campaign, Lane, Message
@@ -106,4 +107,5 @@ def _message(campaign_id: UUID, batch_id: UUID, row_no: int, changes: dict[str, 
         "segments": 1,
         "state": MessageState.QUEUED,
     }
-    return Message(**{**values, **changes})
+    values |= changes
+    return Message(phase=phase_of(values["state"]), **values)
