@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,16 +38,14 @@ TICK = 0.1
 class SandboxProcess:
     """A sandbox in a process of its own, and its truth by plain function calls.
 
-    Its own process, and one that nobody else may keep waiting, because it judges by its clock when a request arrives:
-    next to the workers on one interpreter, or behind them in a queue for the processor, it would note arrivals late
-    and find fault with a limiter that kept its word.
+    Its own process, because it judges by its clock when a request arrives: next to the workers on one interpreter it
+    would note arrivals late whenever they compute, and find fault with a limiter that kept its word.
     """
 
     def __init__(self, config: Mapping[str, Mapping[str, Any]]) -> None:
         self._folder = tempfile.TemporaryDirectory()
         ready = Path(self._folder.name) / "ready.json"
         self._process = subprocess.Popen([sys.executable, "-m", "sandbox", "--ready-file", str(ready)], cwd=ROOT)
-        _put_first(self._process.pid)
         deadline = time.monotonic() + 30
         while not ready.exists():
             assert self._process.poll() is None, "the sandbox did not start"
@@ -88,12 +84,6 @@ class SandboxProcess:
         request = urllib.request.Request(f"{self._control}/{what}", data=body)
         with urllib.request.urlopen(request, timeout=20) as answer:
             return bytes(answer.read())
-
-
-def _put_first(pid: int) -> None:
-    """Before all others in the queues for the processors; who may not ask for that needs a machine that is not full."""
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, pid, -20)
 
 
 @dataclass(frozen=True, slots=True)
