@@ -229,7 +229,8 @@ class Provider(ABC):
     @property
     def prompt(self) -> bool:
         """Whether every request is answered at once: nothing is delayed, no fault rule can touch it."""
-        return self.settings.latency[1] <= 0 and not self.faults.rules()
+        faults = self.faults
+        return self.settings.latency[1] <= 0 and not (faults.watches_requests or faults.watches_messages)
 
     def windows_changed(self) -> None:
         """New limits begin with empty windows."""

@@ -19,7 +19,7 @@ from sandbox.answers import written
 from sandbox.exchange import Reply
 
 LONGEST_BODY: Final = 1_048_576  # bytes, as aiohttp's server takes them
-_CLOSING: Final = ("Transfer-Encoding", "Content-Encoding", "Expect", "Upgrade")
+_UNUSUAL: Final = ("Transfer-Encoding", "Content-Encoding", "Expect", "Upgrade")
 
 
 class Plain(NamedTuple):
@@ -68,7 +68,7 @@ def plain_request(data: bytes) -> Plain | None:
 
 def _body_length(headers: CIMultiDict[str]) -> int | None:
     """Bytes of the body; None where they are not stated once and for all, or the connection is not to stay."""
-    if any(name in headers for name in _CLOSING) or headers.get("Connection", "keep-alive").lower() != "keep-alive":
+    if any(name in headers for name in _UNUSUAL) or headers.get("Connection", "keep-alive").lower() != "keep-alive":
         return None
     stated = headers.getall("Content-Length", ("0",))
     if len(stated) != 1 or not stated[0].isdecimal() or len(stated[0]) > 7 or int(stated[0]) > LONGEST_BODY:
