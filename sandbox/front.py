@@ -39,7 +39,7 @@ class Unfinished(Exception):
     """A simple request, so far: its body goes on."""
 
 
-At = Callable[[Plain, str], Reply | None]
+AtOnce = Callable[[Plain, str], Reply | None]
 
 
 def plain_request(data: bytes) -> Plain | None:
@@ -80,7 +80,7 @@ class Front(asyncio.Protocol):
     """One connection. `answer` takes a simple request and its sender's address, and gives the reply or None where it
     does not answer at once; `other` makes aiohttp's protocol."""
 
-    def __init__(self, answer: At, other: Callable[[], asyncio.Protocol], all_open: set[Front]) -> None:
+    def __init__(self, answer: AtOnce, other: Callable[[], asyncio.Protocol], all_open: set[Front]) -> None:
         self._answer = answer
         self._other = other
         self._all_open = all_open

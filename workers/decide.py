@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import InvalidOperation
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -115,13 +116,21 @@ def decide_each(
     for outcome, at in zip(outcomes, places, strict=True):
         if type(outcome) is not Accepted:
             decisions.append(decide(outcome, at, now, rules))
-        elif last is not None and outcome[1:] == last[0][1:] and at.validity == last[1]:
+        elif last is not None and at.validity == last[1] and _alike(outcome, last[0]):
             state, note, values = last[2]
             decisions.append(Decision(state, note, {**values, "provider_id": outcome.provider_id}))
         else:
             decisions.append(decide(outcome, at, now, rules))
             last = outcome, at.validity, decisions[-1]
     return decisions
+
+
+def _alike(one: Accepted, other: Accepted) -> bool:
+    """All but the id. Comparing a signalling NaN as a price raises, and must not keep a whole request unrecorded."""
+    try:
+        return one[1:] == other[1:]
+    except InvalidOperation:
+        return False
 
 
 def unknown(reason: str, now: datetime, first_look: float) -> Decision:
@@ -138,6 +147,7 @@ def _accepted(outcome: Accepted, at: Position, now: datetime, rules: Rules) -> D
 def accepted_values(outcome: Accepted, validity: int | None, now: datetime, rules: Rules) -> dict[str, Any]:
     """The columns of an accepted message. A held one may be reported that much later."""
     released = held_until(outcome, now)
+    price = outcome.price if outcome.price is not None and outcome.price.is_finite() else None
     return {
         "provider_id": outcome.provider_id,
         "group_id": outcome.group_id,
@@ -146,7 +156,7 @@ def accepted_values(outcome: Accepted, validity: int | None, now: datetime, rule
         "held_until": outcome.held_until,
         "deadline": rules.deadline(released, validity),
         **_NO_FAILURE,
-        **_known(parts=outcome.parts, price=outcome.price, currency=outcome.currency),
+        **_known(parts=outcome.parts, price=price, currency=outcome.currency),
     }
 
 

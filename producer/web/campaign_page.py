@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
+from models.options import DEFAULT_PARTS, max_parts
 from models.states import MessageState
 from producer.api import exports
 from producer.api.context import Context, Here, part_of
@@ -51,6 +52,7 @@ def page(
     return render(
         request, "campaign.html",
         viewer=viewer, view=view, done=DONE.get(done, ""), prices=here.prices, states=list(MessageState),
+        longest_text=max_parts(view.campaign.options), usual_parts=DEFAULT_PARTS,
         live="" if view.final else f"/live/campaigns/{campaign_id}",
     )  # fmt: skip
 

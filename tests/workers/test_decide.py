@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.states import MessageState as S
@@ -87,6 +88,11 @@ def test_a_held_message_has_until_its_release_and_then_the_usual_time() -> None:
     assert found.values["deadline"] == until + timedelta(seconds=160)
 
 
+@pytest.mark.parametrize("price", ["NaN", "sNaN", "Infinity"])
+def test_a_price_that_is_no_amount_is_left_out(price: str) -> None:
+    assert "price" not in decide(Accepted("x", price=Decimal(price)), AT, NOW, RULES).values
+
+
 def test_no_answer_is_unknown_and_looked_for_at_the_first_planned_time() -> None:
     found = decide(Unclear("timeout"), AT, NOW, RULES)
     planned = {"not_before": NOW + timedelta(seconds=5), "looks": 0}
@@ -115,6 +121,7 @@ _PLACES = st.builds(Position, st.integers(0, 2), st.just(0), st.just(1), st.samp
 
 
 @given(st.lists(st.tuples(_OUTCOMES, _PLACES), max_size=8))
+@example([(Accepted("a", price=Decimal(price)), AT) for price in ("Infinity", "sNaN", "NaN")])
 def test_the_messages_of_a_request_are_decided_as_each_would_be_alone(pairs: list[tuple[Outcome, Position]]) -> None:
     outcomes, places = [one for one, _ in pairs], [place for _, place in pairs]
     alone = [decide(outcome, at, NOW, RULES) for outcome, at in pairs]
