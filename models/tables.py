@@ -221,14 +221,14 @@ class Message(Base):
     phase: Mapped[MessageState] = mapped_column(Word(MessageState), server_default="queued", deferred=True)
 
     __table_args__ = (
-        Index("ix_messages_batch", "batch_id", "row_no", postgresql_where=sql("phase = 'queued'"),
-              sqlite_where=sql("phase = 'queued'")),
+        # The index of a batch and the open ones say that what they order by is there: by that PostgreSQL tells one from
+        # another, whatever it believes of new rows. (SQLite would not know that a batch it is asked for is one.)
+        Index("ix_messages_batch", "batch_id", "row_no",
+              postgresql_where=sql("phase = 'queued' AND batch_id IS NOT NULL"), sqlite_where=sql("phase = 'queued'")),
         Index("ix_messages_provider_id", "account", "provider_id", postgresql_where=sql("provider_id IS NOT NULL"),
               sqlite_where=sql("provider_id IS NOT NULL")),
         Index("ix_messages_unknown", "account", "not_before", postgresql_where=sql("phase = 'unknown'"),
               sqlite_where=sql("phase = 'unknown'")),
-        # Each of the open ones says that what it orders by is there: by that PostgreSQL tells them apart, whatever it
-        # believes of new rows.
         Index("ix_messages_open", "account", "submitted_at",
               postgresql_where=sql(f"{_OPEN} AND submitted_at IS NOT NULL"),
               sqlite_where=sql(f"{_OPEN} AND submitted_at IS NOT NULL")),

@@ -107,6 +107,20 @@ def database(database_url: str) -> Iterator[Database]:
     opened.close()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def unknown_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A fresh database of each kind whose statistics know nothing but what the test has it analyze: for tests of plans.
+    Those of `database` may be any test's."""
+    if request.param == "sqlite":
+        path = shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "unknown.db")
+        opened = Database(f"sqlite:///{path}")
+    else:
+        server: EmbeddedPostgres = request.getfixturevalue("postgres_server")
+        opened = Database(server.unknown())
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
 def terminal(
     migrated_sqlite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

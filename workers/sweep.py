@@ -125,19 +125,30 @@ def reopen_stranded(session: Session, now: datetime) -> int:
 
     Only looked for where a campaign has nothing else left to dispatch: then nothing but these keeps it from its end.
     """
-    queued = select(CampaignCount.campaign_id, CampaignCount.account).where(
-        CampaignCount.state == MessageState.QUEUED,
-        CampaignCount.n > 0,
-        CampaignCount.campaign_id.in_(_campaigns(CampaignState.RUNNING, CampaignState.PAUSED)),
-    )
     found = 0
-    for campaign_id, account in session.execute(queued).all():
-        own = (Batch.campaign_id == campaign_id, Batch.account == account)
+    at_work = Campaign.state.in_((CampaignState.RUNNING, CampaignState.PAUSED))
+    for campaign_id, account in _still_queued(session, at_work):
+        own = _part(campaign_id, account)
         if _anything_open(session, *own):
             continue
         due = exists().where(Message.batch_id == Batch.id, in_state(MessageState.QUEUED))
         found += _plan_again(session, select(Batch.id).where(*own, Batch.state == BatchState.DONE, due))
     return found
+
+
+def _still_queued(session: Session, *which: ColumnElement[bool]) -> Sequence[tuple[UUID, str]]:
+    """Campaigns of this kind and their accounts that have something queued, by the counters: of the messages
+    themselves PostgreSQL would at times read all that is queued."""
+    query = select(CampaignCount.campaign_id, CampaignCount.account).where(
+        CampaignCount.state == MessageState.QUEUED,
+        CampaignCount.n > 0,
+        CampaignCount.campaign_id.in_(select(Campaign.id).where(*which)),
+    )
+    return [(campaign_id, account) for campaign_id, account in session.execute(query)]
+
+
+def _part(campaign_id: UUID, account: str) -> tuple[ColumnElement[bool], ...]:
+    return Batch.campaign_id == campaign_id, Batch.account == account
 
 
 def _anything_open(session: Session, *own: ColumnElement[bool]) -> bool:
@@ -236,13 +247,15 @@ def give_deadlines(session: Session, now: datetime, waits: Mapping[str, float] |
 def cancel_queued(session: Session, now: datetime) -> int:
     """What came back from a worker or a look-up after its campaign was cancelled and closed (see workers.closing).
     Only once nothing of the campaign is planned any more, so that closing is done batch by batch."""
-    open_batch = exists().where(Batch.campaign_id == Campaign.id, Batch.state != BatchState.DONE)
-    cancelled = select(Campaign.id).where(
-        Campaign.state == CampaignState.CANCELLED, Campaign.finished_at.is_(None), ~open_batch
-    )
-    query = select(Message.id).where(in_state(MessageState.QUEUED), Message.campaign_id.in_(cancelled)).limit(AT_ONCE)
-    moves = [Move(found, MessageState.CANCELLED, "campaign cancelled") for found in session.execute(query).scalars()]
-    return len(apply_moves(session, moves, now))
+    left = _still_queued(session, Campaign.state == CampaignState.CANCELLED, Campaign.finished_at.is_(None))
+    closing = {campaign for campaign, account in left if _anything_open(session, *_part(campaign, account))}
+    moved = 0
+    for campaign_id in dict.fromkeys(campaign for campaign, _ in left if campaign not in closing):
+        queued = select(Message.id).where(Message.campaign_id == campaign_id, in_state(MessageState.QUEUED))
+        found = session.execute(queued.limit(AT_ONCE)).scalars()
+        moves = [Move(one, MessageState.CANCELLED, "campaign cancelled") for one in found]
+        moved += len(apply_moves(session, moves, now))
+    return moved
 
 
 def complete_campaigns(session: Session, now: datetime) -> int:
@@ -280,7 +293,3 @@ def fail_dead_imports(session: Session, now: datetime) -> int:
             reason = "the import did not finish: its process died. Nothing was sent; import the file again."
             close_failed(session, campaign, number, reason, now)
     return len(dead)
-
-
-def _campaigns(*states: CampaignState) -> Select[UUID]:
-    return select(Campaign.id).where(Campaign.state.in_(states))

@@ -61,22 +61,22 @@ def test_an_intent_leaves_the_phase_alone_and_an_answer_moves_it(database: Datab
         ]
 
 
-def test_batches_are_found_by_the_index_of_what_waits(database: Database) -> None:
-    with database.write() as session:
+def test_batches_are_found_by_the_index_of_what_waits(unknown_database: Database) -> None:
+    with unknown_database.write() as session:
         campaign = add_campaign(session, NOW)
         batches = [add_batch(session, campaign, NOW) for _ in range(12)]
         made = [add_messages(session, campaign, batch, 300) for batch in batches]
         submit_all(session, campaign, made[0][:150], NOW)
     here = Message.batch_id.in_(batches[1:2])
-    with statements(database, "SELECT", "UPDATE messages", "DELETE") as seen:
-        with database.read() as session:
+    with statements(unknown_database, "SELECT", "UPDATE messages", "DELETE") as seen:
+        with unknown_database.read() as session:
             assert len(due_messages(session, batches[0], NOW, 100)) == 100
-        with database.write() as session:
+        with unknown_database.write() as session:
             cancelled = Move(made[1][0], MessageState.CANCELLED, "campaign cancelled")
             assert move_all(session, here, MessageState.QUEUED, cancelled, NOW) == 300
-        with database.write() as session:
+        with unknown_database.write() as session:
             assert session.execute(delete(Message).where(of_batches(campaign, batches[2:3]))).rowcount == 300  # type: ignore[attr-defined]  # a DELETE's result has it
-    ways = [(one, plan(database, *one, large=True)) for one in seen if "messages" in one[0]]
+    ways = [(one, plan(unknown_database, *one, large=True)) for one in seen if "messages" in one[0]]
     assert len(ways) == 3, ways
     for (statement, _), way in ways:
         assert "ix_messages_batch" in way, (statement, way)

@@ -22,7 +22,7 @@ async def test_the_outcome_tells_whether_the_request_may_have_been_received(
 ) -> None:
     async with AsyncExitStack() as stack:
         scene = await stack.enter_async_context(case.stage(tmp_path))
-        settings = ConnectionSettings(connect_timeout=case.patience, ca_file=scene.ca_file)
+        settings = ConnectionSettings(connect_timeout=case.connect_timeout, ca_file=scene.ca_file)
         client = await stack.enter_async_context(HttpClient(settings, carrier))
         request = Request("POST", scene.url, SECRET, case.body, timeout=2 * case.patience)
         outcome = await fate(client, request)

@@ -24,7 +24,19 @@ from providers.wire import NotSent, OutcomeUnknown
 from tests.providers.test_generic import ACME
 from tests.support.cases import message, settings
 from tests.support.fates import Fate, Story, story_of
-from tests.support.http_faults import CASES, CHUNKED, GZIP, MEGABYTE, UNTIL_CLOSE, Case, Scene, Stage, replying, says
+from tests.support.http_faults import (
+    CASES,
+    CHUNKED,
+    GZIP,
+    MEGABYTE,
+    PATIENCE,
+    UNTIL_CLOSE,
+    Case,
+    Scene,
+    Stage,
+    replying,
+    says,
+)
 from tests.support.raw_server import answer
 
 REF = "0198c0de-0000-7000-8000-00000000000{}"
@@ -109,10 +121,12 @@ SPEAKERS = (
 every = pytest.mark.parametrize("speaker", SPEAKERS, ids=str)
 
 
-async def told(speaker: Speaker, stage: Stage, folder: Path, patience: float = 5.0) -> tuple[Story, Scene]:
+async def told(
+    speaker: Speaker, stage: Stage, folder: Path, patience: float = PATIENCE, connect_timeout: float = PATIENCE
+) -> tuple[Story, Scene]:
     async with AsyncExitStack() as stack:
         scene = await stack.enter_async_context(stage(folder))
-        line = ConnectionSettings(connect_timeout=patience, ca_file=scene.ca_file)
+        line = ConnectionSettings(connect_timeout=connect_timeout, ca_file=scene.ca_file)
         client = await stack.enter_async_context(HttpClient(line, Carrier.HTTPX))  # the workers' own
         return await story_of(client, speaker.adapter(scene, patience), speaker.chunk), scene
 
@@ -127,7 +141,7 @@ def all_are(speaker: Speaker, fate: Fate) -> tuple[Fate, ...]:
 @every
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 async def test_no_fault_of_the_wire_is_ever_taken_for_an_answer(case: Case, speaker: Speaker, tmp_path: Path) -> None:
-    story, scene = await told(speaker, case.stage, tmp_path, case.patience)
+    story, scene = await told(speaker, case.stage, tmp_path, case.patience, case.connect_timeout)
     # whole answers of these scripts are no provider's: `{"ok": true}`, redirects, pages, nothing at all
     assert story.fates == all_are(speaker, Fate.NOT_SENT if case.expect is NotSent else Fate.UNKNOWN), story
     assert story.signal is None or not isinstance(story.signal, Misconfigured | Throttle)

@@ -44,7 +44,8 @@ async def test_the_exception_class_tells_whether_the_request_may_have_been_recei
     async with AsyncExitStack() as stack:
         scene = await stack.enter_async_context(case.stage(tmp_path))
         transport = LineTransport(ConnectionSettings(ca_file=scene.ca_file))
-        client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, timeout=case.patience))
+        patience = httpx.Timeout(case.patience, connect=case.connect_timeout)
+        client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, timeout=patience))
         outcome = await fate(client, case, scene.url)
         if scene.server is not None:
             assert (b"POST /sms" in scene.server.seen) is case.seen

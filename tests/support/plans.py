@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from models.database import Database
 
@@ -25,6 +25,12 @@ def statements(database: Database, *verbs: str) -> Iterator[list[tuple[str, Any]
         yield seen
     finally:
         event.remove(database.engine, "before_cursor_execute", listen)
+
+
+def analyze(database: Database) -> None:
+    """The statistics are those of now."""
+    with database.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
 
 
 def plan(database: Database, statement: str, parameters: Any, large: bool = False) -> str:

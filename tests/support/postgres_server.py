@@ -32,6 +32,7 @@ class EmbeddedPostgres:
         self._server: Any = None
         self._admin: Engine | None = None
         self._migrated = ""
+        self._template = ""
 
     def __enter__(self) -> EmbeddedPostgres:
         # As root the package makes a user of its own and opens the folders above the data for reading: so both the
@@ -99,6 +100,22 @@ class EmbeddedPostgres:
                 connection.execute(table.delete())  # on small tables much quicker than TRUNCATE
         engine.dispose()
         return self._migrated
+
+    def unknown(self) -> str:
+        """The URL of a new migrated database of which PostgreSQL knows nothing: nothing was ever in it, and nobody
+        analyzes it but the test. Of the one that `emptied` gives, it remembers what earlier tests had in it, and looks
+        again when it likes."""
+        if not self._template:
+            self._template = self.bare()
+            database = Database(self._template)
+            database.migrate()
+            with database.engine.begin() as connection:
+                for table in Base.metadata.tables:
+                    connection.execute(text(f"ALTER TABLE {table} SET (autovacuum_enabled = false)"))
+            database.close()
+        name = f"t{uuid4().hex}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {make_url(self._template).database}")
+        return self.url(name)
 
     def _run(self, statement: str) -> None:
         if self._admin is None:

@@ -6,14 +6,13 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
 
 from models.database import Database
 from models.states import BatchState
 from models.states import MessageState as S
 from models.tables import Batch
 from providers.wire import Reply, Request
-from tests.support.plans import plan, statements
+from tests.support.plans import analyze, plan, statements
 from tests.support.rows import ACCOUNT, add_batch, add_campaign
 from tests.support.scripted import OK
 from tests.support.world import World
@@ -88,18 +87,17 @@ def test_what_was_dispatched_just_now_is_left_to_its_job(world: World) -> None:
         assert next_unclaimed(session, world.account().name, world.clock()) == sent.batches[1]
 
 
-def test_what_nobody_began_is_found_among_what_is_busy(database: Database) -> None:
-    now = database.now()
-    with database.write() as session:
+def test_what_nobody_began_is_found_among_what_is_busy(unknown_database: Database) -> None:
+    now = unknown_database.now()
+    with unknown_database.write() as session:
         campaign = add_campaign(session, now)
         for _ in range(3000):
             add_batch(session, campaign, now, state=BatchState.DONE)
         waiting = add_batch(session, campaign, now, state=BatchState.DISPATCHED)
-    with database.engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
-    with database.read() as session, statements(database) as seen:
+    analyze(unknown_database)
+    with unknown_database.read() as session, statements(unknown_database) as seen:
         assert next_unclaimed(session, ACCOUNT, now + timedelta(seconds=1)) == waiting
-    assert "ix_batches_busy" in plan(database, *seen[0])
+    assert "ix_batches_busy" in plan(unknown_database, *seen[0])
 
 
 def test_two_workers_that_take_the_same_batches_send_each_message_once(world: World) -> None:
