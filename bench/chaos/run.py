@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
+from random import Random, SystemRandom
 from uuid import UUID
 
 from redis import Redis
@@ -117,7 +117,8 @@ def _world(plan: Plan, folder: Path, postgres: PostgresServer | None) -> Iterato
         file.write_text(accounts_file(announced["base_urls"], plan.rate or CUT_FOR, plan.connections), "utf-8")
         control = Control(str(announced["control"]))
         control.configure(sandbox_settings(plan.rate, plan.latency))
-        port = free_port("127.0.0.1", 0)
+        # Below what the kernel gives away by itself: nobody takes it while the API is down.
+        port = free_port("127.0.0.1", SystemRandom().randrange(12_000, 32_000))
         fleet.environment |= _environment(folder, url, server.url, port)
         if plan.clock:
             fleet.own[plan.clock.target] = _wrong_clock(plan.clock, fleet.environment["PYTHONPATH"])

