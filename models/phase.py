@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy import ColumnElement, and_, or_
 
 from models.states import MessageState
 from models.tables import Message
 
-_LEFT = [state for state in MessageState if state not in {MessageState.QUEUED, MessageState.SUBMITTING}]
+LEFT = [state for state in MessageState if state not in {MessageState.QUEUED, MessageState.SUBMITTING}]
 
 
 def phase_of(state: MessageState) -> MessageState:
@@ -30,8 +30,8 @@ def in_state(state: MessageState) -> ColumnElement[bool]:
     return and_(Message.phase == MessageState.QUEUED, Message.state == state)
 
 
-def of_batches(campaign_id: UUID, batches: Collection[UUID] | Select[UUID]) -> ColumnElement[bool]:
+def of_batches(campaign_id: UUID, batches: Collection[UUID]) -> ColumnElement[bool]:
     """Every message of these batches of a campaign: what waits is found by its batch, the rest by its campaign."""
     mine = Message.batch_id.in_(batches)
     waits = and_(Message.phase == MessageState.QUEUED, mine)
-    return or_(waits, and_(Message.campaign_id == campaign_id, Message.phase.in_(_LEFT), mine))
+    return or_(waits, and_(Message.campaign_id == campaign_id, Message.phase.in_(LEFT), mine))

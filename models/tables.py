@@ -221,8 +221,9 @@ class Message(Base):
     phase: Mapped[MessageState] = mapped_column(Word(MessageState), server_default="queued", deferred=True)
 
     __table_args__ = (
-        # The index of a batch and the open ones say that what they order by is there: by that PostgreSQL tells one from
-        # another, whatever it believes of new rows. (SQLite would not know that a batch it is asked for is one.)
+        # Those of a batch, of a campaign and of what is open say that what they order by is there: so PostgreSQL takes
+        # them for looks that ask for it and for no others, whatever it believes of new rows. (SQLite would not know
+        # that a batch it is asked for is one.)
         Index("ix_messages_batch", "batch_id", "row_no",
               postgresql_where=sql("phase = 'queued' AND batch_id IS NOT NULL"), sqlite_where=sql("phase = 'queued'")),
         Index("ix_messages_provider_id", "account", "provider_id", postgresql_where=sql("provider_id IS NOT NULL"),
@@ -242,7 +243,8 @@ class Message(Base):
         Index("ix_messages_expiring", "expires_at",
               postgresql_where=sql("phase = 'queued' AND expires_at IS NOT NULL"),
               sqlite_where=sql("phase = 'queued' AND expires_at IS NOT NULL")),
-        Index("ix_messages_state", "campaign_id", "phase", "row_no"),  # all lists; whether all are final
+        Index("ix_messages_state", "campaign_id", "phase", "row_no",  # all lists; whether all are final
+              postgresql_where=sql("campaign_id IS NOT NULL")),
     )  # fmt: skip
 
     @property
