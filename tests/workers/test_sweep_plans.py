@@ -71,7 +71,10 @@ def close_batches(session: Session, campaign_id: UUID) -> None:
 
 # The indexes, the first of which must be taken, and the look. What nobody is in may be asked for by its own phase.
 LOOKS: Mapping[str, tuple[str, Callable[[Session], object]]] = {
-    "canary, waiting": ("ix_messages_batch", lambda session: canary.look(session, newest(session), CanaryRule(10))),
+    "canary": (
+        "ix_messages_batch ix_messages_state",
+        lambda session: canary.look(session, newest(session), CanaryRule(10)),
+    ),
     "completed": (
         "ix_messages_state ix_messages_held ix_messages_unknown",
         lambda session: all_final(session, newest(session).id),
