@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Table, insert, select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from bench.dlr import analyze, opened
@@ -26,7 +26,7 @@ from models.database import Database
 from models.queries import all_final
 from models.states import BatchState, CampaignState, CanaryState, MessageState
 from models.steering import CanaryRule
-from models.tables import Batch, Campaign, Message
+from models.tables import Base, Batch, Campaign, Message
 from models.types import new_id
 from producer import canary
 from workers import closing, sweep
@@ -55,20 +55,21 @@ def fill(session: Session, messages: int, batches: BatchState, message: Mapping[
     session.execute(insert(Message).values(**values))
     session.flush()
     place = f"(substr('{made}', 1, 24) || lpad(((g - 1) / {IN_BATCH})::text, 12, '0'))::uuid"
-    _copies(session, Batch.__table__, batch, (messages, IN_BATCH), {"id": place, "position": "g"})
+    _copies(session, Batch, batch, (messages, IN_BATCH), {"id": place, "position": "g"})
     ids = {"id": "gen_random_uuid()", "row_no": "g", "batch_id": place}
-    _copies(session, Message.__table__, first, (messages, 1), ids)
+    _copies(session, Message, first, (messages, 1), ids)
     return made
 
 
-def _copies(session: Session, table: Any, row: UUID, series: tuple[int, int], changed: Mapping[str, str]) -> None:
-    found: Table = table
-    names = [column.name for column in found.columns]
-    values = ", ".join(changed.get(name, f"t.{name}") for name in names)
+def _copies(
+    session: Session, table: type[Base], row: UUID, series: tuple[int, int], changed: Mapping[str, str]
+) -> None:
+    name, names = table.__tablename__, table.__table__.columns.keys()
+    values = ", ".join(changed.get(column, f"t.{column}") for column in names)
     session.execute(
         text(
-            f"INSERT INTO {found.name} ({', '.join(names)}) SELECT {values} "  # nosec B608  # names are ours
-            f"FROM {found.name} t, generate_series(1, {series[0]}, {series[1]}) g WHERE t.id = :row"
+            f"INSERT INTO {name} ({', '.join(names)}) SELECT {values} "  # nosec B608  # names are ours
+            f"FROM {name} t, generate_series(1, {series[0]}, {series[1]}) g WHERE t.id = :row"
         ),
         {"row": row},
     )
@@ -76,10 +77,7 @@ def _copies(session: Session, table: Any, row: UUID, series: tuple[int, int], ch
 
 def prepare(database: Database, messages: int, *, fresh: bool) -> UUID:
     """The id of the campaign that waits."""
-    late, left = (
-        NOW + timedelta(days=2),
-        {"submitted_at": NOW, "attempted_at": NOW, "deadline": NOW + timedelta(days=3)},
-    )
+    left = {"submitted_at": NOW, "attempted_at": NOW, "deadline": NOW + timedelta(days=3)}
     with database.write() as session:
         for table in ("messages", "batches"):
             session.execute(text(f"ALTER TABLE {table} SET (autovacuum_enabled = false)"))
@@ -89,7 +87,7 @@ def prepare(database: Database, messages: int, *, fresh: bool) -> UUID:
         fill(session, 300 * IN_BATCH, BatchState.DONE, sent, state=CampaignState.CANCELLED)
     if not fresh:
         analyze(database)
-    queued = {"state": MessageState.QUEUED, "phase": MessageState.QUEUED, "expires_at": late}
+    queued = {"state": MessageState.QUEUED, "phase": MessageState.QUEUED, "expires_at": NOW + timedelta(days=2)}
     with database.write() as session:
         waiting = fill(session, messages, BatchState.PLANNED, queued, state=CampaignState.RUNNING,
                        canary=CanaryState.WAITING)  # fmt: skip

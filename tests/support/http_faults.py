@@ -43,9 +43,7 @@ class Case:
     seen: bool = True  # did the server read (part of) the request?
     partial: int | EllipsisType | None = None  # ...: depends on how the packets fell
     body: bytes = b'{"to": "+12025550123"}'
-    patience: float = (
-        PATIENCE  # seconds to connect, and half of those for the whole; short where silence is what is shown
-    )
+    patience: float = PATIENCE  # half of the whole request's; short where silence is what is shown
     bad_json: str | None = field(default=None)  # why Reply.json() refuses the body
 
     @property

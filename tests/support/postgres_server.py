@@ -88,10 +88,7 @@ class EmbeddedPostgres:
     def emptied(self) -> str:
         """The URL of the migrated database, all rows gone; whoever still used it is thrown out."""
         if not self._migrated:
-            self._migrated = self.bare()
-            database = Database(self._migrated)
-            database.migrate()
-            database.close()
+            self._migrated = self._made()
         name = make_url(self._migrated).database
         self._run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
         engine = create_engine(self._migrated)
@@ -106,16 +103,22 @@ class EmbeddedPostgres:
         analyzes it but the test. Of the one that `emptied` gives, it remembers what earlier tests had in it, and looks
         again when it likes."""
         if not self._template:
-            self._template = self.bare()
-            database = Database(self._template)
-            database.migrate()
-            with database.engine.begin() as connection:
-                for table in Base.metadata.tables:
-                    connection.execute(text(f"ALTER TABLE {table} SET (autovacuum_enabled = false)"))
-            database.close()
+            tables = (f"ALTER TABLE {table} SET (autovacuum_enabled = false)" for table in Base.metadata.tables)
+            self._template = self._made(*tables)
         name = f"t{uuid4().hex}"
         self._run(f"CREATE DATABASE {name} TEMPLATE {make_url(self._template).database}")
         return self.url(name)
+
+    def _made(self, *statements: str) -> str:
+        """The URL of a new migrated database, after these statements."""
+        url = self.bare()
+        database = Database(url)
+        database.migrate()
+        with database.engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+        database.close()
+        return url
 
     def _run(self, statement: str) -> None:
         if self._admin is None:

@@ -1,4 +1,4 @@
-"""Ports for services that are started later than their port is chosen."""
+"""Ports for services that are started later than their port is chosen, or more than once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 import socket
 from contextlib import ExitStack
 
-# Below what the kernel gives away by itself (Linux: from 32768 on): nobody comes across one of these meanwhile.
+# Below what the kernel gives away by itself (Linux: from 32768 on): nobody comes across one while its service is down.
 _RANGE = range(12_000, 32_000)
 
 
